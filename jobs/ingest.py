@@ -1,0 +1,314 @@
+"""Raw files -> bronze events and quarantine, each record once."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import reduce
+from urllib.parse import unquote, urlparse
+
+import click
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from conf.errors import StepFailure, UserError
+from conf.source import Feed, Source, load_source
+from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
+from jobs.lakehouse.deliveries import (
+    DeliveredFile,
+    Delivery,
+    RefusedFile,
+    feeds_of,
+    find_deliveries,
+    groups_by_schema,
+    header_of,
+)
+from jobs.lakehouse.lake import Lake, Run, schema_of
+from transforms.intake.identity import ACCEPTED, DUPLICATE, QUARANTINED, classify_events, classify_versions
+from transforms.intake.mapping import MALFORMED, Calendar, map_records, mapping_problems, unclaimed
+from transforms.tables.bronze import DELIVERIES, EVENT_TABLES, QUARANTINE, SELLERS
+from transforms.tables.table import Table
+
+CORRECTION_SPAN_DAYS = 180
+"""How long before a load's oldest event the original of a correction, or an id used before, is looked for."""
+
+
+def ingest(
+    lake: Lake,
+    source: Source,
+    root: str,
+    arrival_day: date | None,
+    today: date,
+    first: str | None = None,
+    through: str | None = None,
+) -> Report:
+    """Take in every delivery under `root`, named from `first` to `through`, that the lake does not have yet.
+
+    The arrival day of what they bring is `arrival_day`, else `today`; only while no day is closed yet does the
+    source's own arrival rule count instead.
+    """
+    arguments = {"source": source.name, "input": root, "arrival_day": arrival_day, "first": first, "through": through}
+    with lake.run("ingest", source.name, {}, arguments) as run:
+        deliveries = find_deliveries(source, root, first, through)
+        known = {row["delivery_id"] for row in run.read(DELIVERIES).select("delivery_id").collect()}
+        new = [delivery for delivery in deliveries if delivery.delivery_id not in known]
+        if not new:
+            return Report("ingest", {"source": source.name, "deliveries": 0, "known already": len(deliveries)})
+        closed = lake.closed_through()
+        calendar = Calendar(
+            zone=lake.settings.calendar.time_zone,
+            first_day=lake.settings.calendar.first_day,
+            first_open_day=closed + timedelta(days=1) if closed else lake.settings.calendar.first_day,
+            told_arrival_day=arrival_day or (today if closed else None),
+        )
+        counts = _take_in(run, source, new, root, calendar)
+        run.figures = {"deliveries": len(new), **counts}
+        run.facts = {
+            "kinds_told": ",".join(sorted(source.kinds_told())),
+            "simulated": str(source.simulated),
+            "source_digest": source.digest(),
+        }
+        run.publish()
+    return Report("ingest", {"source": source.name, "deliveries": len(new), **counts})
+
+
+def _take_in(run: Run, source: Source, deliveries: Sequence[Delivery], root: str, calendar: Calendar) -> dict[str, int]:
+    refused = [(delivery, file) for delivery in deliveries for file in delivery.refused]
+    frames: dict[str, list[DataFrame]] = {}
+    judged: list[DataFrame] = []
+    for group in _readable(run.lake, source, deliveries, refused):
+        raw = _raw(run.lake, source, group, deliveries, root)
+        for feed in group.feeds:
+            frames.setdefault(feed.event, []).append(map_records(raw, source, feed, calendar))
+        left_over = unclaimed(raw, group.feeds)
+        if left_over is not None:
+            judged.append(left_over.withColumn("status", F.lit(QUARANTINED)).persist(StorageLevel.DISK_ONLY))
+    for event, mapped in frames.items():
+        table = EVENT_TABLES[event]
+        # read three times below (counts, accepted, refused): on disk, since a load may be larger than memory
+        records = _judge(run, table, reduce(DataFrame.unionByName, mapped)).persist(StorageLevel.DISK_ONLY)
+        judged.append(records)
+        run.append(table, _laid_out(records.filter(F.col("status") == ACCEPTED).select(*table.names), table))
+    outcome = _count(judged)
+    _check_against_footers(source, deliveries, refused, outcome)
+    _append_quarantine(run, judged, refused, calendar)
+    totals = _append_deliveries(run, source, deliveries, refused, outcome)
+    for records in judged:
+        records.unpersist()
+    return totals
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Files that are read with one schema, and the feeds that read them."""
+
+    format: str
+    files: tuple[DeliveredFile, ...]
+    feeds: tuple[Feed, ...]
+
+
+def _readable(
+    lake: Lake, source: Source, deliveries: Sequence[Delivery], refused: list[tuple[Delivery, RefusedFile]]
+) -> list[_Group]:
+    """Group the files by schema, and check the mapping against each before anything is read.
+
+    Where no file of a feed fits the mapping, the mapping is wrong: UserError with everything. Where some do, the
+    others are refused by name.
+    """
+    owner = {file.path: delivery for delivery in deliveries for file in delivery.files}
+    by_feeds: dict[tuple[str, ...], list[DeliveredFile]] = {}
+    for delivery in deliveries:
+        for file in delivery.files:
+            by_feeds.setdefault(tuple(feed.name for feed in feeds_of(source, file.name)), []).append(file)
+    groups: list[_Group] = []
+    problems: list[str] = []
+    for names, files in by_feeds.items():
+        feeds = tuple(feed for feed in source.feeds if feed.name in names)
+        fitting: list[_Group] = []
+        misfits: list[tuple[list[DeliveredFile], list[str]]] = []
+        for (kind, _), members in groups_by_schema(files).items():
+            empty = _empty(lake, kind, members[0])
+            wrong = [problem for feed in feeds for problem in mapping_problems(empty, source, feed)]
+            if wrong:
+                misfits.append((members, wrong))
+            else:
+                fitting.append(_Group(kind, tuple(members), feeds))
+        if not fitting:
+            problems += [f"{members[0].path}: {problem}" for members, wrong in misfits for problem in wrong]
+        groups += fitting
+        for members, wrong in misfits:
+            refused += [(owner[f.path], RefusedFile(f.name, "file: " + "; ".join(wrong))) for f in members]
+    if problems:
+        raise UserError([f"source {source.name}: {problem}" for problem in problems])
+    return groups
+
+
+def _empty(lake: Lake, kind: str, file: DeliveredFile) -> DataFrame:
+    if kind == "csv":
+        return lake.spark.createDataFrame([], ", ".join(f"`{name}` string" for name in header_of(file)))
+    return lake.spark.createDataFrame([], lake.spark.read.parquet(file.path).schema)
+
+
+def _raw(lake: Lake, source: Source, group: _Group, deliveries: Sequence[Delivery], root: str) -> DataFrame:
+    """The records of a group of files as they came, each with the place where it stands."""
+    paths = [file.path for file in group.files]
+    reader = lake.spark.read
+    if group.format == "csv":
+        columns = ", ".join(f"`{name}` string" for name in (*header_of(group.files[0]), MALFORMED))
+        rows = (
+            reader.schema(columns)
+            # enforceSchema would take columns by their place and not by their name
+            .options(header=True, enforceSchema=False, multiLine=True, escape='"', columnNameOfCorruptRecord=MALFORMED)
+            .csv(paths)
+        )
+        position = F.lit(None).cast("bigint")
+    else:
+        rows = reader.schema(reader.parquet(paths[0]).schema).parquet(*paths)
+        position = F.col("_metadata.row_index")
+    placed = rows.select("*", F.col("_metadata.file_path").alias("uri"), position.alias("position"))
+    owner = {file.path: (delivery, file) for delivery in deliveries for file in delivery.files}
+    # Spark names a file by its URI: one look-up a file here, not a regular expression a row there
+    places = [
+        (form, delivery.delivery_id, delivery.order, file.name)
+        for uri in rows.inputFiles()
+        for delivery, file in [owner[_path_of(uri, root)]]
+        # Spark writes a local file's URI with one slash in _metadata and with three in inputFiles
+        for form in {uri, uri.replace("file:///", "file:/", 1)}
+    ]
+    names = lake.spark.createDataFrame(places, "uri string, delivery_id string, delivery_order int, file string")
+    found = placed.join(F.broadcast(names), "uri", "left")
+    lost = F.raise_error(F.concat(F.lit("no delivery is known for the file "), "uri"))
+    return found.withColumn("delivery_id", F.coalesce("delivery_id", lost)).drop("uri")
+
+
+def _path_of(uri: str, root: str) -> str:
+    """The path by which pyarrow knows a file, of the URI by which Spark does."""
+    parts = urlparse(uri)
+    return unquote(parts.path) if "://" not in root else parts.netloc + unquote(parts.path)
+
+
+def _judge(run: Run, table: Table, records: DataFrame) -> DataFrame:
+    published = run.read(table)
+    if run.lake.published_version(table) is None:
+        known = published
+    else:
+        day = "changed_on" if table is SELLERS else "event_day"
+        # one row: the oldest day that this load speaks of bounds what must be looked at
+        oldest = records.filter(F.size("reasons") == 0).agg(F.min(day)).collect()[0][0]
+        since = (oldest or run.lake.settings.calendar.first_day) - timedelta(days=CORRECTION_SPAN_DAYS)
+        known = published.filter((F.col(day) >= F.lit(since)) & (F.col("arrival_month") >= F.lit(f"{since:%Y-%m}")))
+    if table is SELLERS:
+        return classify_versions(records, known)
+    return classify_events(records, known, table)
+
+
+def _laid_out(accepted: DataFrame, table: Table) -> DataFrame:
+    """Rows in ranges of month and day, so that a file holds few days and a large month is split over tasks."""
+    if not table.partitioned_by:
+        return accepted.coalesce(1)
+    return accepted.repartitionByRange("arrival_month", "event_day", "event_id").sortWithinPartitions(
+        "arrival_month", "event_day", "event_id"
+    )
+
+
+Outcome = Counter[tuple[str, str, str]]
+"""Records by delivery, feed and status."""
+
+
+def _count(judged: Iterable[DataFrame]) -> Outcome:
+    outcome: Outcome = Counter()
+    for records in judged:
+        # a row a delivery, feed and status: bookkeeping, not data
+        for row in records.groupBy("delivery_id", "feed", "status").count().collect():
+            outcome[row["delivery_id"], row["feed"], row["status"]] += row["count"]
+    return outcome
+
+
+def _check_against_footers(
+    source: Source, deliveries: Sequence[Delivery], refused: Sequence[tuple[Delivery, RefusedFile]], outcome: Outcome
+) -> None:
+    """Hold the judged records of every unfiltered Parquet feed against the rows that the files' footers promise."""
+    lost = {(delivery.delivery_id, file.name) for delivery, file in refused}
+    for delivery in deliveries:
+        for feed in source.feeds:
+            files = [f for f in delivery.files if feed in feeds_of(source, f.name) and (delivery.delivery_id, f.name) not in lost]
+            if feed.filter is not None or any(file.rows is None for file in files):
+                continue
+            promised = sum(file.rows or 0 for file in files)
+            judged = sum(outcome[delivery.delivery_id, feed.name, status] for status in (ACCEPTED, DUPLICATE, QUARANTINED))
+            if promised != judged:
+                raise StepFailure(
+                    f"{delivery.delivery_id}: feed {feed.name}: the files hold {promised} records and {judged} were judged"
+                )
+
+
+def _append_quarantine(
+    run: Run, judged: Sequence[DataFrame], refused: Sequence[tuple[Delivery, RefusedFile]], calendar: Calendar
+) -> None:
+    whole_files = run.lake.spark.createDataFrame(
+        [
+            (d.delivery_id, "(file)", f.name, None, [f.reason], f"the whole file {f.name}", calendar.told_arrival_day)
+            for d, f in refused
+        ],
+        schema_of(QUARANTINE),
+    )
+    rows = [r.filter(F.col("status") == QUARANTINED).select(*QUARANTINE.names) for r in judged]
+    run.append(QUARANTINE, reduce(DataFrame.unionByName, [whole_files, *rows]).coalesce(1))
+
+
+def _append_deliveries(
+    run: Run,
+    source: Source,
+    deliveries: Sequence[Delivery],
+    refused: Sequence[tuple[Delivery, RefusedFile]],
+    outcome: Outcome,
+) -> dict[str, int]:
+    by_delivery: Counter[tuple[str, str]] = Counter()
+    for (delivery_id, _, status), records in outcome.items():
+        by_delivery[delivery_id, status] += records
+    for delivery, _ in refused:
+        by_delivery[delivery.delivery_id, QUARANTINED] += 1
+    rows = []
+    for delivery in deliveries:
+        statuses = [by_delivery[delivery.delivery_id, status] for status in (ACCEPTED, DUPLICATE, QUARANTINED)]
+        rows.append(
+            (
+                delivery.delivery_id, source.name, delivery.name, delivery.digest,
+                len(delivery.files) + len(delivery.refused), sum(statuses), *statuses,
+            )
+        )
+    run.append(DELIVERIES, run.lake.spark.createDataFrame(rows, schema_of(DELIVERIES)).coalesce(1))
+    accepted, duplicate, quarantined = (
+        sum(n for (_, s), n in by_delivery.items() if s == status) for status in (ACCEPTED, DUPLICATE, QUARANTINED)
+    )
+    return {
+        "records in": accepted + duplicate + quarantined,
+        "accepted": accepted,
+        "duplicate": duplicate,
+        "quarantined": quarantined,
+    }
+
+
+@step("ingest", "seller-credit ingest --source marketplace --input demo/world/deliveries --through 2024-08-31")
+@click.option("--source", required=True, metavar="NAME_OR_FILE", help="Mapping that comes with the package, or a .yml file.")
+@click.option("--input", "root", required=True, metavar="PATH", help="Folder with the deliveries.")
+@click.option("--arrival-day", type=DAY, help="Day on which we came to know all of it [default: today].")
+@click.option("--from", "first", metavar="NAME", help="Only deliveries of this name or later.")
+@click.option("--through", metavar="NAME", help="Only deliveries of this name or earlier.")
+def command(
+    invocation: Invocation, source: str, root: str, arrival_day: date | None, first: str | None, through: str | None
+) -> Report:
+    """Take a ledger's files in: every record is accepted, a duplicate, or quarantined with its reasons.
+
+    A delivery that was taken in before is nothing; a record again is a duplicate. Before the first day is closed the
+    mapping's own arrival rule says when each record became known; afterwards it is the arrival day given here.
+    """
+    mapping = load_source(source)
+    today = datetime.now(invocation.settings.calendar.zone).date()
+    return ingest(invocation.lake(), mapping, root, arrival_day, today, first, through)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(command))

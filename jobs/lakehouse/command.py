@@ -1,0 +1,174 @@
+"""What every step's command line shares: options, output, errors and exit codes."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from functools import wraps
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from conf.errors import UserError
+from conf.settings import PROFILE_VARIABLE, Settings, load_settings, profiles
+from jobs.lakehouse.lake import Lake
+from jobs.lakehouse.session import spark_session
+
+
+class Day(click.ParamType):
+    """A date, as 2024-09-01."""
+
+    name = "day"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        if isinstance(value, date):
+            return value
+        try:
+            return datetime.strptime(value, "%Y-%m-%d").date()
+        except ValueError:
+            self.fail(f"{value!r} is no day; write it as 2024-09-01", param, ctx)
+
+
+class Month(click.ParamType):
+    """A month, as 2024-09; its first day."""
+
+    name = "month"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        if isinstance(value, date):
+            return value
+        try:
+            return datetime.strptime(value, "%Y-%m").date()
+        except ValueError:
+            self.fail(f"{value!r} is no month; write it as 2024-09", param, ctx)
+
+
+DAY, MONTH = Day(), Month()
+
+
+@dataclass
+class Report:
+    """What a step did, for a person and for a machine: labelled values, and lines that follow the table."""
+
+    title: str
+    values: dict[str, Any] = field(default_factory=dict)
+    table: tuple[tuple[str, ...], list[tuple[Any, ...]]] | None = None
+    lines: list[str] = field(default_factory=list)
+
+    def show(self) -> None:
+        """Print a small table."""
+        console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+        console.print(f"[bold]{self.title}[/bold]")
+        if self.values:
+            grid = RichTable.grid(padding=(0, 2))
+            grid.add_column(style="dim")
+            grid.add_column()
+            for label, value in self.values.items():
+                grid.add_row("  " + label, shown(value))
+            console.print(grid)
+        if self.table is not None:
+            headers, rows = self.table
+            box = RichTable(*headers, box=None, pad_edge=False, padding=(0, 2))
+            for row in rows:
+                box.add_row(*(shown(cell) for cell in row))
+            console.print(box)
+        for line in self.lines:
+            console.print(line, markup=False, soft_wrap=True)
+
+    def as_json(self) -> str:
+        """One JSON object on one line."""
+        body: dict[str, Any] = {"step": self.title, **self.values}
+        if self.table is not None:
+            headers, rows = self.table
+            body["rows"] = [dict(zip(headers, row, strict=True)) for row in rows]
+        if self.lines:
+            body["lines"] = self.lines
+        return json.dumps(body, default=str, ensure_ascii=False)
+
+
+def shown(value: Any) -> str:
+    """A value as a table shows it: thousands apart, few decimals, a dash for unknown."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 100 else f"{value:,.1f}"
+    return str(value)
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """What the shared options say."""
+
+    settings: Settings
+    as_json: bool
+
+    def lake(self) -> Lake:
+        """The lake of these settings, with the running session or a new one."""
+        return Lake(spark_session(self.settings), self.settings)
+
+
+def step(name: str, example: str) -> Callable[[Callable[..., Report]], click.Command]:
+    """Make a command of a function `(invocation, **options) -> Report`; `example` ends its help."""
+
+    def decorate(function: Callable[..., Report]) -> click.Command:
+        @wraps(function)
+        def run(profile: str, lake: str | None, overrides: tuple[str, ...], as_json: bool, **options: Any) -> None:
+            told = [*overrides, *([f"lake.root={lake}"] if lake else [])]
+            settings = load_settings(profile, os.environ, told)
+            report = function(Invocation(settings, as_json), **options)
+            if as_json:
+                print(report.as_json())
+            else:
+                report.show()
+
+        run.__doc__ = f"{function.__doc__}\n\n\b\nExample:\n  {example}\n"
+        # options stand in the order of use: the step's own first, the shared ones last
+        for decorator in reversed(_SHARED_OPTIONS):
+            run = decorator(run)
+        command = click.command(name, context_settings={"show_default": True})(run)
+        command.params = sorted(command.params, key=lambda param: param.name in _SHARED_NAMES)
+        return command
+
+    return decorate
+
+
+_SHARED_OPTIONS = (
+    click.option(
+        "--profile", default=lambda: os.environ.get(PROFILE_VARIABLE, "local"),
+        show_default="local", help=f"Which settings: {', '.join(profiles())}.",
+    ),
+    click.option("--lake", default=None, metavar="PATH", help="Root of the tables; short for --set lake.root=PATH."),
+    click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting for this run."),
+    click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table."),
+)
+_SHARED_NAMES = frozenset({"profile", "lake", "overrides", "as_json"})
+
+
+def run_command(command: click.Command, arguments: list[str] | None = None) -> int:
+    """Run a command and return its exit code: 0 done, 2 wrong input or settings, 1 could not be done.
+
+    A user's mistake is told in sentences; any other exception is a fault of ours and keeps its stack trace.
+    """
+    try:
+        command.main(args=arguments, standalone_mode=False)
+    except UserError as error:
+        for problem in error.problems:
+            print(f"error: {problem}", file=sys.stderr)
+        return error.exit_code
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except click.Abort:
+        print("stopped", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,329 @@
+"""Tables on a lake: what is published, reading it, and writing more of it safely.
+
+Write, audit, publish: a step takes the lake's lock, rolls its tables back to their published versions, writes,
+and appends one row to ops.runs, which publishes. Readers go by that row, so a half-done step is invisible.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from delta.tables import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import types as T
+
+from conf.errors import StepFailure, UserError
+from conf.settings import Settings
+from jobs.lakehouse.lock import lake_lock
+from transforms.tables.ops import RUNS
+from transforms.tables.table import Table
+
+LOCK_WAIT_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published run, as ops.runs holds it."""
+
+    run_id: str
+    sequence: int
+    step: str
+    slice: str
+    identity: str
+    started_at: datetime
+    seconds: float
+    outputs: tuple[dict[str, Any], ...]
+    facts: Mapping[str, str]
+    figures: Mapping[str, float]
+
+
+@dataclass
+class Lake:
+    """The tables under one root."""
+
+    spark: SparkSession
+    settings: Settings
+    _runs: list[Published] | None = None
+
+    @property
+    def root(self) -> str:
+        return self.settings.lake.root.rstrip("/")
+
+    def path(self, table: Table) -> str:
+        """Where a table lies: `root/layer/name`."""
+        root = self.root if "://" in self.root else str(Path(self.root).resolve())
+        return f"{root}/{table.name.replace('.', '/')}"
+
+    def runs(self) -> list[Published]:
+        """Every published run, oldest first. A row a step and day: thousands, never millions."""
+        if self._runs is None:
+            path = self.path(RUNS)
+            if not DeltaTable.isDeltaTable(self.spark, path):
+                return []
+            names = tuple(Published.__dataclass_fields__)
+            rows = self.spark.read.format("delta").load(path).select(*names).orderBy("sequence").collect()
+            self._runs = [
+                Published(
+                    **{
+                        **row.asDict(recursive=True),
+                        "outputs": tuple(row["outputs"][i].asDict() for i in range(len(row["outputs"]))),
+                        "started_at": row["started_at"].replace(tzinfo=UTC),
+                    }
+                )
+                for row in rows
+            ]
+        return self._runs
+
+    def last_run(self, step: str, slice_: str | None = None) -> Published | None:
+        """The newest published run of a step, or of one slice of it."""
+        matching = (run for run in reversed(self.runs()) if run.step == step and slice_ in (None, run.slice))
+        return next(matching, None)
+
+    def require_run(self, step: str, slice_: str | None, hint: str) -> Published:
+        """Like `last_run`, or a UserError that says what to do first."""
+        run = self.last_run(step, slice_)
+        if run is None:
+            raise UserError(f"{self.root}: nothing published by `{step}`{f' for {slice_}' if slice_ else ''}. {hint}")
+        return run
+
+    def closed_through(self) -> date | None:
+        """The newest closed arrival day, or None before `aggregate` closed one."""
+        last = self.last_run("aggregate")
+        return date.fromisoformat(last.facts["closed_through"]) if last else None
+
+    def require_closed(self, as_of: date) -> None:
+        """Raise UserError unless every arrival day before `as_of` is closed."""
+        closed = self.closed_through()
+        if closed is None or closed < as_of - timedelta(days=1):
+            raise UserError(
+                f"as of {as_of} needs every arrival day before it closed; closed through: {closed or 'none'}."
+                f" Run `seller-credit aggregate --through {as_of - timedelta(days=1)}` once all of it has arrived."
+            )
+
+    def news_before(self, as_of: date) -> list[str]:
+        """Runs of `aggregate` that closed days before `as_of`: they, and no others, decide what was known then."""
+        closing = (run for run in self.runs() if run.step == "aggregate")
+        return [run.run_id for run in closing if not run.facts["closed_from"] or run.facts["closed_from"] < str(as_of)]
+
+    def kinds_told(self) -> list[str]:
+        """The kinds of record that the sources taken in so far can bring, as `order_event.paid`."""
+        told = (run.facts["kinds_told"].split(",") for run in self.runs() if run.step == "ingest")
+        return sorted(set().union(*told))
+
+    def is_simulated(self) -> bool:
+        """Whether any source taken in so far is a simulated one."""
+        return any(run.facts["simulated"] == "True" for run in self.runs() if run.step == "ingest")
+
+    def published_version(self, table: Table) -> int | None:
+        """The version of a table that readers see; None before anything was published."""
+        for run in reversed(self.runs()):
+            for output in reversed(run.outputs):
+                if output["table"] == table.name:
+                    return int(output["version"])
+        return None
+
+    def read(self, table: Table) -> DataFrame:
+        """The table as published; without rows before anything was."""
+        published = self.published_version(table)
+        if published is None:
+            return self.spark.createDataFrame([], schema_of(table))
+        return self.read_version(table, published)
+
+    def read_version(self, table: Table, number: int) -> DataFrame:
+        return self.spark.read.format("delta").option("versionAsOf", number).load(self.path(table))
+
+    @contextmanager
+    def run(
+        self, step: str, slice_: str, identity: Mapping[str, Any], arguments: Mapping[str, Any]
+    ) -> Iterator["Run"]:
+        """Open a run under the lake's lock. `identity` names everything that decides what the step makes."""
+        with lake_lock(self.root, step, LOCK_WAIT_SECONDS):
+            self._runs = None
+            yield Run(self, step, slice_, _digest({"step": step, "slice": slice_, **identity}), dict(arguments))
+
+    def ensure(self, table: Table) -> None:
+        """Create the table from its contract, or raise StepFailure when what is there differs from it."""
+        path = self.path(table)
+        if not DeltaTable.isDeltaTable(self.spark, path):
+            self.spark.sql(_create_statement(table, path))
+            return
+        have = {f.name: f.dataType.simpleString() for f in self.spark.read.format("delta").load(path).schema}
+        want = {column.name: column.type for column in table}
+        wrong = [f"{name}: want {kind}, have {have.get(name, 'none')}" for name, kind in want.items() if have.get(name) != kind]
+        wrong += [f"{name}: not in the contract" for name in have if name not in want]
+        if wrong:
+            raise StepFailure(f"{table.name} at {path} was made by another version of Seller Credit: {'; '.join(wrong)}")
+
+
+@dataclass
+class Run:
+    """One run of one step: reads published versions, writes tables, publishes last."""
+
+    lake: Lake
+    step: str
+    slice: str
+    identity: str
+    arguments: dict[str, Any]
+    run_id: str = ""
+    figures: dict[str, float] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
+    _inputs: dict[str, int] = field(default_factory=dict)
+    _outputs: list[dict[str, Any]] = field(default_factory=list)
+    _ready: set[str] = field(default_factory=set)
+    _began: float = field(default_factory=time.monotonic)
+    _started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def __post_init__(self) -> None:
+        self.sequence = (self.lake.runs()[-1].sequence if self.lake.runs() else 0) + 1
+        self.run_id = f"{self.step}-{self.sequence:06d}-{secrets.token_hex(3)}"
+
+    @property
+    def already_published(self) -> Published | None:
+        """The newest run of this step and slice, if it was made from the same inputs."""
+        last = self.lake.last_run(self.step, self.slice)
+        return last if last is not None and last.identity == self.identity else None
+
+    def read(self, table: Table) -> DataFrame:
+        """The table as published, noted as an input."""
+        published = self.lake.published_version(table)
+        if published is not None:
+            self._inputs[table.name] = published
+        return self.lake.read(table)
+
+    def append(self, table: Table, rows: DataFrame) -> None:
+        """Add rows to a table that was rolled back to what is published."""
+        self._write(table, rows, None)
+
+    def replace(self, table: Table, rows: DataFrame, where: str) -> None:
+        """Replace the slice of a table that an SQL condition names; all rows must lie within it."""
+        self._write(table, rows, where)
+
+    def _write(self, table: Table, rows: DataFrame, where: str | None) -> None:
+        conformed = table.conform(rows)
+        self._roll_back(table)
+        failpoint(f"{self.step}:before:{table.name}")
+        writer = conformed.write.format("delta").option("userMetadata", self.run_id)
+        writer = writer.mode("append") if where is None else writer.mode("overwrite").option("replaceWhere", where)
+        writer.save(self.lake.path(table))
+        newest = DeltaTable.forPath(self.lake.spark, self.lake.path(table)).history(1).collect()[0]
+        metrics = newest["operationMetrics"]
+        self._outputs.append(
+            {
+                "table": table.name,
+                "slice": where or self.slice,
+                "version": newest["version"],
+                "rows": int(metrics.get("numOutputRows", 0)),
+                "bytes": int(metrics.get("numOutputBytes", 0)),
+                "files": int(metrics.get("numFiles", metrics.get("numAddedFiles", 0))),
+            }
+        )
+        failpoint(f"{self.step}:after:{table.name}")
+
+    def _roll_back(self, table: Table) -> None:
+        """Take off whatever a dead run left beyond the published version."""
+        if table.name in self._ready:
+            return
+        self.lake.ensure(table)
+        delta = DeltaTable.forPath(self.lake.spark, self.lake.path(table))
+        newest = delta.history(1).collect()[0]["version"]
+        published = self.lake.published_version(table)
+        # version 0 is the empty table as its contract creates it
+        target = 0 if published is None else published
+        if newest < target:
+            raise StepFailure(f"{table.name}: version {target} was published, but its newest is {newest}: it was damaged")
+        if newest > target:
+            delta.restoreToVersion(target)
+        self._ready.add(table.name)
+
+    def rows_written(self, table: Table) -> int:
+        """Rows that this run has written to a table, by Delta's own count."""
+        return sum(output["rows"] for output in self._outputs if output["table"] == table.name)
+
+    def publish(self) -> None:
+        """Make everything that this run wrote visible, at once."""
+        lake = self.lake
+        lake.ensure(RUNS)
+        row = (
+            self.run_id, self.sequence, self.step, self.slice, self.identity,
+            {name: str(value) for name, value in self.arguments.items() if value is not None},
+            [(name, number) for name, number in sorted(self._inputs.items())],
+            [tuple(output.values()) for output in self._outputs],
+            {name: float(value) for name, value in self.figures.items()},
+            self.facts,
+            self._started_at, time.monotonic() - self._began, code_version(), lake.settings.digest(),
+        )
+        rows = lake.spark.createDataFrame([row], schema_of(RUNS)).coalesce(1)
+        failpoint(f"{self.step}:before:publish")
+        rows.write.format("delta").mode("append").save(lake.path(RUNS))
+        lake._runs = None
+        failpoint(f"{self.step}:after:publish")
+
+
+def schema_of(table: Table) -> T.StructType:
+    """The table's columns as a Spark schema."""
+    return T.StructType.fromDDL(", ".join(f"`{c.name}` {c.declared}" for c in table))
+
+
+def _create_statement(table: Table, path: str) -> str:
+    columns = ", ".join(f"`{c.name}` {c.declared} COMMENT {_quoted(c.meaning)}" for c in table)
+    partitions = f" PARTITIONED BY ({', '.join(table.partitioned_by)})" if table.partitioned_by else ""
+    properties = {f"delta.constraints.{name}": condition for name, condition in table.checks.items()}
+    if not table.statistics:
+        properties["delta.dataSkippingNumIndexedCols"] = "0"
+    listed = ", ".join(f"{_quoted(key)} = {_quoted(value)}" for key, value in properties.items())
+    return (
+        f"CREATE TABLE delta.`{path}` ({columns}) USING DELTA{partitions} COMMENT {_quoted('one row is ' + table.row)}"
+        + (f" TBLPROPERTIES ({listed})" if properties else "")
+    )
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _digest(value: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def code_version() -> str:
+    """The git commit of the checkout, with `+` where it was changed; the package's version outside one."""
+    here = Path(__file__).resolve().parents[2]
+    if (here / ".git").exists():
+        commit = _git(here, "rev-parse", "--short=12", "HEAD")
+        if commit:
+            return commit + ("+" if _git(here, "status", "--porcelain", "--untracked-files=no") else "")
+    try:
+        return version("seller-credit")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _git(folder: Path, *words: str) -> str:
+    try:
+        done = subprocess.run(("git", "-C", str(folder), *words), capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def failpoint(name: str) -> None:
+    """Die here, as by SIGKILL, when SC_FAILPOINT names this point: for tests of what a kill leaves."""
+    if os.environ.get("SC_FAILPOINT") == name:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def in_clause(column: str, values: Sequence[str]) -> str:
+    """An SQL condition that a column is one of some values."""
+    return f"{column} in ({', '.join(_quoted(value) for value in values)})"
+

@@ -1,0 +1,1 @@
+"""Pages that people read: what a job has read, made into text, HTML and JSON."""

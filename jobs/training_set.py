@@ -1,0 +1,146 @@
+"""Outcomes and features as known then -> gold.training_set."""
+
+import sys
+from datetime import date
+from typing import Any
+
+import click
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from conf.errors import UserError
+from jobs.lakehouse.command import MONTH, Invocation, Report, run_command, step
+from jobs.lakehouse.lake import Lake, Run
+from transforms.features import catalogue
+from transforms.features.known import features_by_sweep, known_sellers
+from transforms.outcomes.cohorts import Definition, cohort_outcomes, loan_outcomes
+from transforms.tables.bronze import LOAN_EVENTS, SELLERS
+from transforms.tables.gold import OUTCOMES, TRAINING_SET
+from transforms.tables.silver import LOAN_BOOK, SELLER_DAY
+
+
+def cohorts_between(first_month: date, last_month: date) -> list[date]:
+    """As-of days of the month-end cohorts: the day after each month's last, from one month to another."""
+    days, month = [], first_month
+    while month <= last_month:
+        month = date(month.year + month.month // 12, month.month % 12 + 1, 1)
+        days.append(month)
+    return days
+
+
+def training_set_by_cohorts(lake: Lake, first_month: date, last_month: date) -> Report:
+    """Publish outcomes and a training set of every month-end cohort from one month to another."""
+    if first_month > last_month:
+        raise UserError(f"--from {first_month:%Y-%m} is after --to {last_month:%Y-%m}")
+    days = cohorts_between(first_month, last_month)
+    lake.require_closed(days[-1])
+    known_by = _day_after_closed(lake)
+    definition = Definition()
+    name = f"cohorts {first_month:%Y-%m} to {last_month:%Y-%m}"
+    identity = {**_identity(lake), "known_by": known_by, "definition": vars(definition)}
+    with lake.run("training-set", name, identity, {"from": first_month, "to": last_month}) as run:
+        if run.already_published is not None:
+            return _published_before(run)
+        sellers, tiles = run.read(SELLERS), run.read(SELLER_DAY)
+        as_of_days = lake.spark.createDataFrame([(day,) for day in days], "as_of date")
+        labels = known_sellers(sellers, tiles, as_of_days)
+        loans = loan_outcomes(run.read(LOAN_BOOK), definition, known_by)
+        outcomes = cohort_outcomes(loans, labels, definition).withColumn("run_id", F.lit(run.run_id))
+        run.replace(OUTCOMES, outcomes.coalesce(1), f"run_id = '{run.run_id}'")
+        written = lake.spark.read.format("delta").load(lake.path(OUTCOMES)).filter(F.col("run_id") == run.run_id)
+        return _write_set(run, written.filter(F.col("outcome") != "unknown"), tiles, sellers)
+
+
+def training_set_as_given(lake: Lake) -> Report:
+    """Publish one row for each outcome that a source gave, each seller as of the day on which it was asked."""
+    name = "given"
+    with lake.run("training-set", name, {**_identity(lake), "known_by": _day_after_closed(lake)}, {"given": True}) as run:
+        if run.already_published is not None:
+            return _published_before(run)
+        is_outcome = (F.col("kind") == "outcome") & F.col("bad").isNotNull()
+        given = run.read(LOAN_EVENTS).filter(is_outcome)
+        # of several outcomes on one day the worst counts; a correction takes its event back
+        outcomes = (
+            given.groupBy("seller_id", F.col("event_day").alias("as_of"), "loan_id")
+            .agg(F.sum("sign").alias("standing"), F.max("bad").alias("bad"), F.max("arrival_day").alias("arrived"))
+            .filter(F.col("standing") > 0)
+            .groupBy("seller_id", "as_of")
+            .agg(
+                F.when(F.max("bad"), "bad").otherwise("good").alias("outcome"),
+                F.lit("given by the source").alias("why"),
+                F.count(F.lit(1)).alias("loans"),
+                F.lit(None).cast("int").alias("worst_days_past_due"),
+                F.date_add(F.max("arrived"), 1).alias("known_on"),
+            )
+            .withColumn("run_id", F.lit(run.run_id))
+        )
+        run.replace(OUTCOMES, outcomes.coalesce(1), f"run_id = '{run.run_id}'")
+        written = lake.spark.read.format("delta").load(lake.path(OUTCOMES)).filter(F.col("run_id") == run.run_id)
+        return _write_set(run, written, run.read(SELLER_DAY), run.read(SELLERS))
+
+
+def _write_set(run: Run, outcomes: DataFrame, tiles: DataFrame, sellers: DataFrame) -> Report:
+    lake = run.lake
+    labels = outcomes.select("seller_id", "as_of")
+    known = features_by_sweep(tiles, run.read(LOAN_BOOK), sellers, labels, lake.kinds_told())
+    rows = outcomes.select(
+        F.lit(run.run_id).alias("training_set"),
+        "seller_id",
+        "as_of",
+        # connected groups come with the graph of owners, accounts and devices; until then a seller is its own
+        F.col("seller_id").alias("group_id"),
+        (F.col("outcome") == "bad").cast("int").alias("bad"),
+        (F.col("outcome") == "indeterminate").alias("indeterminate"),
+        "known_on",
+    ).join(known, ["seller_id", "as_of"])
+    run.replace(TRAINING_SET, rows.coalesce(1), f"training_set = '{run.run_id}'")
+    written = lake.spark.read.format("delta").load(lake.path(TRAINING_SET)).filter(F.col("training_set") == run.run_id)
+    summary = written.agg(
+        F.sum("bad").alias("bad"), F.sum(F.col("indeterminate").cast("int")).alias("indeterminate"),
+        F.countDistinct("seller_id").alias("sellers"), F.countDistinct("as_of").alias("cohorts"),
+    ).collect()[0]
+    run.figures = {
+        "rows": run.rows_written(TRAINING_SET),
+        **{name: summary[name] or 0 for name in ("sellers", "cohorts", "bad", "indeterminate")},
+    }
+    run.facts = {"training_set": run.run_id, "catalogue": catalogue.digest()}
+    run.publish()
+    counts: dict[str, Any] = {name: int(value) for name, value in run.figures.items()}
+    return Report("training-set", {"training set": run.run_id, **counts})
+
+
+def _identity(lake: Lake) -> dict[str, Any]:
+    return {"catalogue": catalogue.digest(), "kinds_told": lake.kinds_told()}
+
+
+def _day_after_closed(lake: Lake) -> date:
+    closed = lake.closed_through()
+    if closed is None:
+        raise UserError("no arrival day is closed yet. Run `seller-credit aggregate` first.")
+    return date.fromordinal(closed.toordinal() + 1)
+
+
+def _published_before(run: Run) -> Report:
+    published = run.already_published
+    return Report("training-set", {"published already by": published.run_id if published else None})
+
+
+@step("training-set", "seller-credit training-set --from 2021-08 --to 2023-11")
+@click.option("--from", "first_month", type=MONTH, help="First cohort: the sellers known at this month's end.")
+@click.option("--to", "last_month", type=MONTH, help="Last cohort.")
+@click.option("--given", is_flag=True, help="One row for each outcome that a source gave, as of its own day.")
+def command(invocation: Invocation, first_month: date | None, last_month: date | None, given: bool) -> Report:
+    """Put labelled sellers together with their features as known then.
+
+    A cohort is the sellers known at a month's end; its outcome is what became of the loans drawn in the 90 days from
+    the next day on, each followed until 90 days after its last instalment. Without a draw there is no outcome.
+    """
+    if given == (first_month is not None or last_month is not None) or (first_month is None) != (last_month is None):
+        raise UserError("training-set: want either --given, or both --from and --to (months, as 2023-11)")
+    if first_month is None or last_month is None:
+        return training_set_as_given(invocation.lake())
+    return training_set_by_cohorts(invocation.lake(), first_month, last_month)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(command))

@@ -1,0 +1,36 @@
+"""One Spark session for all tests, small; a lake of its own for each test that wants one."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """Two cores, few partitions, session zone UTC, a scratch warehouse, and Delta as `make setup` placed it."""
+    os.environ.setdefault("SPARK_CONF_DIR", str(PROJECT / ".spark" / "conf"))
+    java_home = PROJECT / ".spark" / "java_home"
+    if java_home.is_file():
+        os.environ["JAVA_HOME"] = java_home.read_text().strip()
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    session = (
+        SparkSession.builder.master("local[2]")
+        .appName("tests")
+        .config("spark.driver.memory", "2g")
+        # a test's start-up counts more than its peak speed: the first compiler tier is enough
+        .config("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+        .config("spark.sql.shuffle.partitions", "2")
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.ui.enabled", "false")
+        .config("spark.databricks.delta.snapshotPartitions", "1")
+        .config("spark.sql.warehouse.dir", str(tmp_path_factory.mktemp("warehouse")))
+        .getOrCreate()
+    )
+    yield session
+    session.stop()

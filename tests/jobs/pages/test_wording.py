@@ -1,0 +1,197 @@
+from dataclasses import replace
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.pages import wording
+from jobs.pages.record import Figure, LimitTerm
+from transforms.lending.limit import FIGURES, TERMS
+
+
+def plain(text):
+    return text.replace(wording.NO_BREAK, " ")
+
+
+@pytest.fixture
+def value_of(record):
+    by_name = {figure.feature.name: figure.feature for figure in record().score.figures}
+
+    def words(name, value):
+        return plain(wording.value_in_words(Figure(by_name[name], value, 0.0)))
+
+    return words
+
+
+def test_figures_are_shown_in_the_units_that_people_use(value_of):
+    assert value_of("average_order_value_90d", 12850.0) == "128.50 yuan an order"
+    assert value_of("clean_net_sales_sum_365d", 123_456_789) == "1,234,568 yuan"
+    assert value_of("clean_net_sales_sum_365d", -50) == "−0.50 yuan"
+    assert value_of("refund_rate_90d", 0.0834) == "8.3 %"
+    assert value_of("refund_rate_90d", -0.0001) == "0.0 %"
+    assert value_of("shop_age_days", 1204) == "1,204 days"
+    assert value_of("shop_age_days", 1) == "1 day"
+    assert value_of("rating_average_90d", 4.567) == "4.6 stars"
+    assert value_of("verified", 1) == "yes" and value_of("verified", 0) == "no"
+    assert value_of("rating_average_90d", None) == "not known (no rating in the window)"
+
+
+def test_rates_are_quoted_as_charged():
+    assert plain(wording.daily(0.000521)) == "0.0521 %"
+    assert plain(wording.daily(0.0006)) == "0.06 %"
+    assert plain(wording.percent(0.190165)) == "19.0 %"
+    assert plain(wording.exact_yuan(35_405)) == "354.05 yuan"
+
+
+def test_which_way_is_better_is_said_only_where_it_can_get_better(record):
+    by_name = {figure.feature.name: figure for figure in record().score.figures}
+    said = {name: wording.direction(figure) for name, figure in by_name.items()}
+    assert said == {
+        "average_order_value_90d": None,
+        "clean_net_sales_sum_365d": "higher is better",
+        "refund_rate_90d": "lower is better",
+        "repeat_buyer_rate_180d": "higher is better",
+        "shop_age_days": "higher is better",
+        "rating_average_90d": None,
+        "verified": None,
+    }
+    assert wording.direction(replace(by_name["refund_rate_90d"], value=0.0)) is None
+
+
+@given(st.lists(st.floats(-400, 400), min_size=1, max_size=15))
+def test_whole_points_add_up_and_none_moves_by_a_point(parts):
+    total = round(sum(parts))
+    whole = wording.whole_points(parts, total)
+    assert sum(whole) == total
+    # rounding the total may itself take up to half a point, which one part then carries
+    assert all(abs(rounded - part) < 1.5 for rounded, part in zip(whole, parts, strict=True))
+
+
+def test_the_sum_runs_from_start_over_what_helped_and_lowered_to_the_score(record):
+    steps = wording.sum_of_points(record().score)
+    assert [(step.label, step.kind, step.points) for step in steps] == [
+        ("Where a seller who just qualifies stands", "start", 703),
+        ("Scale and trend", "helped", 24),
+        ("Buyers", "helped", 9),
+        ("Shop", "helped", 6),
+        ("Refunds", "lowered", -12),
+        ("Fulfilment and service", "lowered", -1),
+        ("Your score", "total", 729),
+    ]
+    assert sum(step.points for step in steps[:-1]) == 729
+    assert all(step.after == step.before + step.points for step in steps)
+
+
+def test_a_clipped_score_still_adds_up(clipped_record):
+    steps = wording.sum_of_points(clipped_record.score)
+    assert sum(step.points for step in steps[:-1]) == steps[-1].points == 950
+    assert (steps[-2].label, steps[-2].points) == ("Beyond the top of the scale", -37)
+    assert "Your points add up to 987; the scale ends at 950, so that is the score shown." in wording.score_in_words(
+        clipped_record
+    )
+
+
+def test_a_score_below_the_scale_adds_up_too(record):
+    score = record().score
+    lost = 300.4 - score.before_clipping
+    figures = (replace(score.figures[0], points=score.figures[0].points + lost), *score.figures[1:])
+    low = replace(score, figures=figures, before_clipping=300.4, shown=350.0)
+    steps = wording.sum_of_points(low)
+    assert sum(step.points for step in steps[:-1]) == steps[-1].points == 350
+    assert (steps[-2].label, steps[-2].points) == ("Beyond the bottom of the scale", 50)
+
+
+def test_the_typical_draw_is_half_of_the_limit_or_what_can_be_drawn(record):
+    offer = record().offer
+    assert wording.typical_draw_fen(offer) == 2_500_000
+    assert wording.typical_draw_fen(replace(offer, drawable_fen=1_239_999)) == 1_230_000
+    assert wording.typical_draw_fen(replace(offer, drawable_fen=9_999)) == 0
+
+
+def test_interest_is_what_the_daily_rate_makes_of_what_is_still_owed(record):
+    at_once, in_parts = wording.costs(record())
+    # 25,000 yuan at 0.0517 % a day: 12.925 yuan a day
+    assert at_once.interest_fen == 38_775
+    # 30 days on the whole, 30 on two thirds, 30 on one third
+    assert in_parts.interest_fen == 38_775 + 25_850 + 12_925
+    assert in_parts.repaid_fen == 2_500_000 + 77_550
+    assert wording.costs(record(offer=replace(record().offer, drawable_fen=0))) == []
+
+
+def test_the_score_from_which_there_are_offers_is_where_the_cap_breaks_even(record):
+    policy = record().policy
+    # a PD of 1.76 % is 695.6
+    assert wording.smallest_score_offered(policy) == 696
+
+
+def test_a_higher_first_cap_names_the_smallest_loan_that_raises_it(record):
+    first, again = wording.what_would_help(record())
+    # 1.5 times 34,000 is the first whole thousand above 50,000
+    assert plain(first).startswith("Repaying in full a loan of 34,000 yuan or more")
+    assert "the next rule ends it at 76,000 yuan" in plain(first)
+    assert again == "What you repay can be drawn again while the offer holds."
+
+
+def test_nothing_is_promised_where_the_next_rule_gives_no_more(record):
+    terms = (
+        LimitTerm("affordable", 5_050_000),
+        LimitTerm("track_record", 5_000_000),
+        LimitTerm("ceiling", 100_000_000),
+    )
+    offer = replace(record().offer, drawable_fen=5_000_000)
+    assert wording.what_would_help(record(terms=terms, offer=offer)) == []
+
+
+def test_a_new_shop_is_told_from_when_on(refused):
+    made = refused("not_enough_history", "history", "history", score=None, facts={"history_days": 41})
+    assert plain(wording.deciding_reason(made)).startswith(
+        "We have seen your shop for 41 days so far. A score needs at least 90 days"
+    )
+    assert wording.what_would_help(made) == ["Time: from 19 April 2025 on there can be a score, if sales go on."]
+
+
+def test_a_refusal_by_price_says_what_the_rate_would_have_been(refused):
+    made = refused("decline", "price", "score", break_even_daily_rate=0.00113)
+    said = plain(wording.deciding_reason(made))
+    assert "We never charge more than 0.06 % a day." in said and "charge 0.113 % a day" in said
+    assert wording.what_would_help(made) == ["A score of 696 or more: from there on we can offer."]
+
+
+def test_a_late_payer_is_told_so_and_what_ends_it(refused):
+    late = refused("decline", "past_due", "past_due", facts={"days_past_due": 12})
+    assert wording.deciding_reason(late) == (
+        "A payment is 12 days past due, and nothing more is lent until it is paid. The score did not decide this."
+    )
+    assert len(wording.what_would_help(late)) == 1
+    both = refused("decline", "shop_closed", "shop_closed", "past_due", facts={"days_past_due": 1})
+    assert "not the only reason" in wording.what_would_help(both)[0]
+    assert wording.deciding_reason(both).count("The score did not decide this.") == 2
+
+
+def test_a_grade_held_back_is_explained(record):
+    score = replace(record().score, grade=6, grade_by_model=4, previous_grade=6)
+    held = record(score=score)
+    assert any("would give grade 4" in sentence for sentence in wording.score_in_words(held))
+    assert any("grade 4 counts" in sentence for sentence in wording.what_would_help(held))
+
+
+# what is owed only lowers what can be drawn: own_outstanding refuses only when it is unknown
+REFUSALS = {*FIGURES, "history", "price", "score", *(term.name for term in TERMS)} - {"own_outstanding"}
+UNKNOWN = {f"unknown_{rule}" for rule in (*FIGURES, "pd", "history")}
+
+
+@pytest.mark.parametrize("code", sorted(REFUSALS | UNKNOWN))
+def test_every_reason_that_a_decision_can_have_has_words(refused, code):
+    made = refused("decline", code, code, facts={})
+    assert len(wording.deciding_reason(made)) > 20
+
+
+def test_families_are_given_with_their_largest_figure(record):
+    assert [plain(sentence) for sentence in wording.family_reasons(record())] == [
+        "Refunds: refunds over paid orders, last 90 days: 8.3 %"
+    ]
+
+
+def test_days_are_written_out():
+    assert wording.day(date(2025, 2, 3)) == "3 February 2025"

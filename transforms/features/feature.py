@@ -1,0 +1,93 @@
+"""What a feature is: one entry, from which its column, its documentation and its place in a reason come."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from transforms.tables.measures import MEASURES
+
+Risk = Literal["rises", "falls"] | None
+
+EVER = 36_500
+"""Days of the window `ever`: a hundred years, longer than any ledger."""
+
+_WINDOW_SUM = re.compile(r"\b([a-z_]+)_(\d+d|ever)\b")
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column of gold.seller_features.
+
+    `formula` is SQL over window sums (`paid_fen_90d` is the measure `paid_fen` over the 90 days before the as-of
+    day, `repaid_fen_ever` over all of them) and over the states of `transforms/features/evaluate.py`.
+    `risk` is how risk is expected to move when the feature rises. Null is unknown, 0 is none.
+    """
+
+    name: str
+    family: str
+    formula: str
+    unit: str
+    meaning: str
+    unknown_when: str
+    risk: Risk = None
+    type: Literal["bigint", "int", "double"] = "double"
+    model_input: bool = True
+
+    @cached_property
+    def window_sums(self) -> frozenset[tuple[str, int]]:
+        """The (measure, days) that the formula names."""
+        return window_sums_in(self.formula)
+
+
+def window_sums_in(formula: str) -> frozenset[tuple[str, int]]:
+    """The (measure, days) of every window sum that a formula names."""
+    found = _WINDOW_SUM.findall(formula)
+    return frozenset((name, window_days(window)) for name, window in found if name in MEASURES)
+
+
+def window_days(window: str) -> int:
+    return EVER if window == "ever" else int(window.removesuffix("d"))
+
+
+def window_name(days: int) -> str:
+    """How a window is written in names: `90d`, `ever`."""
+    return "ever" if days == EVER else f"{days}d"
+
+
+def column_of(measure: str, days: int) -> str:
+    """Name of the column that holds a measure's sum over a window."""
+    return f"{measure}_{window_name(days)}"
+
+
+def sums(
+    name: str, measure: str, windows: Iterable[int], *, family: str, unit: str, meaning: str, risk: Risk
+) -> list[Feature]:
+    """A feature a window: the measure's sum itself."""
+    return [
+        Feature(
+            f"{name}_{window_name(days)}", family, column_of(measure, days), unit,
+            f"{meaning}, {window_words(days)}", f"no source tells of {measure}", risk, "bigint",
+        )
+        for days in windows
+    ]
+
+
+def ratios(
+    name: str, over: str, under: str, windows: Iterable[int], *,
+    family: str, unit: str, meaning: str, unknown_when: str, risk: Risk,
+) -> list[Feature]:
+    """A feature a window: one measure's sum over another's."""
+    return [
+        Feature(
+            f"{name}_{window_name(days)}", family,
+            f"try_divide(cast({column_of(over, days)} as double), {column_of(under, days)})",
+            unit, f"{meaning}, {window_words(days)}", unknown_when, risk,
+        )
+        for days in windows
+    ]
+
+
+def window_words(days: int) -> str:
+    return "ever" if days == EVER else f"last {days} days"

@@ -1,0 +1,24 @@
+"""The shop itself, and how long we have known it."""
+
+from transforms.features.feature import Feature
+
+_SHOP = "shop"
+_THIN = "thin file"
+
+FEATURES: list[Feature] = [
+    Feature("shop_age_days", _SHOP, "shop_age_days", "days", "days since the shop opened", "opening day unknown", "falls", "int"),
+    Feature("verified", _SHOP, "verified", "1 or 0", "whether the owner's identity was verified", "not told", "falls", "int"),
+    Feature("penalty_points", _SHOP, "penalty_points", "points", "points for breaking the platform's rules", "not told", "rises", "int"),
+    Feature(
+        "payout_account_days", _SHOP, "payout_account_days", "days", "days since the payout account last changed",
+        "payout account not told", "falls", "int",
+    ),
+    Feature(
+        "closed", _SHOP, "closed", "1 or 0", "whether the shop has closed", "never: a shop not told to have closed is open",
+        "rises", "int", model_input=False,
+    ),
+    Feature(
+        "history_days", _THIN, "history_days", "days", "days since the first event that we know of", "never: 0 without events",
+        "falls", "int",
+    ),
+]

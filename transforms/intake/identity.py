@@ -1,0 +1,124 @@
+"""Which record is new, which repeats one that we have, which contradicts it, and what a correction takes back."""
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from transforms.tables.table import Table
+
+ACCEPTED, DUPLICATE, QUARANTINED = "accepted", "duplicate", "quarantined"
+
+_OWN_TO_A_CORRECTION = (
+    "event_id", "voids", "sign", "arrival_day", "arrival_month", "content_hash", "delivery_id",
+)
+
+
+def classify_versions(records: DataFrame, known: DataFrame) -> DataFrame:
+    """Add `status` to seller versions. A version repeats another when it says the same of the same seller and day."""
+    identity = F.concat_ws("/", "seller_id", "changed_on", "content_hash")
+    return _drop_helpers(_repeats(records.withColumn("identity", identity), _hashes(known, identity)))
+
+
+def classify_events(records: DataFrame, known: DataFrame, table: Table) -> DataFrame:
+    """Add `status` to events, and give corrections the values of the events that they void.
+
+    `records` come from `map_records`; `known` are the table's published events that this batch can touch: those of
+    its event days, and of the span in which a correction's original is looked for. The outcome is that of taking
+    the deliveries in one after another:
+    a repeat in every field is a duplicate; the same id with other content is a conflict: within one delivery all of
+    them are refused, against an earlier delivery the newcomer is. A correction whose original is unknown when it
+    arrives, is a correction itself, or was voided already, is refused.
+    """
+    judged = _repeats(records.withColumn("identity", F.col("event_id")), _hashes(known, F.col("event_id")))
+    return _drop_helpers(_resolve_corrections(judged, known, table))
+
+
+def _hashes(known: DataFrame, identity: Column) -> DataFrame:
+    return known.select(identity.alias("identity"), F.col("content_hash").alias("known_hash"))
+
+
+def _repeats(records: DataFrame, known: DataFrame) -> DataFrame:
+    sound = F.size("reasons") == 0
+    # records without an identity must not meet in one task
+    placed = records.withColumn(
+        "identity", F.when(sound, F.col("identity")).otherwise(F.concat_ws("/", "delivery_id", "file", "position"))
+    ).join(known, "identity", "left")
+    in_delivery = Window.partitionBy("identity", "delivery_order", "delivery_id")
+    in_order = Window.partitionBy("identity").orderBy("delivery_order", "delivery_id", "file", "position")
+    contradicts_itself = F.col("smallest") != F.col("largest")
+    hashed = placed.withColumns(
+        {
+            "smallest": F.min("content_hash").over(in_delivery),
+            "largest": F.max("content_hash").over(in_delivery),
+        }
+    )
+    standing = F.when(~contradicts_itself, F.col("content_hash"))
+    ordered = hashed.withColumns(
+        {
+            "first_hash": F.coalesce("known_hash", F.first(standing, ignorenulls=True).over(in_order)),
+            # the earlier sound records of this identity: the first of them is the one that counts
+            "earlier": F.count(standing).over(in_order.rowsBetween(Window.unboundedPreceding, -1)),
+        }
+    )
+    is_conflict = sound & (contradicts_itself | (F.col("content_hash") != F.col("first_hash")))
+    is_repeat = sound & ~is_conflict & (F.col("known_hash").isNotNull() | (F.col("earlier") > 0))
+    conflict = F.when(
+        is_conflict & contradicts_itself, F.lit("event_id: stands twice in its delivery with different content")
+    ).when(is_conflict, F.lit("event_id: known already with other content"))
+    return ordered.withColumns(
+        {
+            "reasons": F.when(conflict.isNotNull(), F.array(conflict)).otherwise(F.col("reasons")),
+            "status": F.when(~sound | is_conflict, QUARANTINED).when(is_repeat, DUPLICATE).otherwise(ACCEPTED),
+        }
+    )
+
+
+def _resolve_corrections(judged: DataFrame, known: DataFrame, table: Table) -> DataFrame:
+    is_correction = (F.col("status") == ACCEPTED) & F.col("voids").isNotNull()
+    values = [name for name in table.names if name not in _OWN_TO_A_CORRECTION]
+    originals = (
+        judged.filter(F.col("status") == ACCEPTED)
+        .select("event_id", "sign", "delivery_order", *(n for n in values if n != "sign"), "arrival_day")
+        .unionByName(
+            known.select("event_id", "sign", F.lit(-1).alias("delivery_order"), *(n for n in values if n != "sign"), "arrival_day")
+        )
+        .select(
+            F.col("event_id").alias("voids"),
+            F.struct("sign", "delivery_order", "arrival_day", *(n for n in values if n != "sign")).alias("original"),
+        )
+    )
+    voided = known.filter(F.col("sign") == -1).select("voids", F.lit(True).alias("voided_before")).distinct()
+    joined = (
+        judged.filter(is_correction)
+        .join(originals, "voids", "left")
+        .join(voided, "voids", "left")
+    )
+    knew = (F.col("original.delivery_order") <= F.col("delivery_order")) & (
+        F.col("original.arrival_day") <= F.col("arrival_day")
+    )
+    problem = (
+        F.when(F.col("original").isNull() | ~knew, F.lit("voids: the event is unknown"))
+        .when(F.col("original.sign") == -1, F.lit("voids: is itself a correction"))
+        .when(F.col("original.seller_id") != F.col("seller_id"), F.lit("voids: the event is another seller's"))
+        .when(F.col("voided_before"), F.lit("voids: the event was voided before"))
+    )
+    in_turn = Window.partitionBy("voids").orderBy(
+        F.col("problem").isNotNull(), "delivery_order", "delivery_id", "arrival_day", "event_id"
+    )
+    ranked = joined.withColumn("problem", problem).withColumn("turn", F.row_number().over(in_turn))
+    problem = F.coalesce(
+        "problem", F.when(F.col("turn") > 1, F.lit("voids: the event was voided before"))
+    )
+    resolved = ranked.withColumns(
+        {
+            **{name: F.col(f"original.{name}") for name in values if name not in ("sign", "seller_id")},
+            "reasons": F.when(problem.isNotNull(), F.array(problem)).otherwise(F.col("reasons")),
+            "status": F.when(problem.isNotNull(), F.lit(QUARANTINED)).otherwise(F.col("status")),
+        }
+    )
+    return judged.filter(~is_correction).unionByName(resolved.select(*judged.columns))
+
+
+def _drop_helpers(judged: DataFrame) -> DataFrame:
+    return judged.drop("identity", "known_hash", "smallest", "largest", "first_hash", "earlier")
+
+

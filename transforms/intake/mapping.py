@@ -1,0 +1,183 @@
+"""From a source's records to our events, each with everything that is wrong with it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from pyspark.errors import AnalysisException
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from conf.events import EVENTS, SQL_TYPES, Field
+from conf.source import Feed, FieldMapping, Source
+from transforms.intake.fields import Read, read_field, unreadable
+from transforms.tables.bronze import EVENT_TABLES
+
+PLACE = ("delivery_id", "delivery_order", "file", "position")
+"""Columns that say where a raw record stands; every other column of a raw frame is the source's own."""
+
+MALFORMED = "_malformed"
+"""Column in which Spark's CSV reader keeps a row that does not fit the header."""
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """What intake must know of time. Days are business days."""
+
+    zone: str
+    first_day: date
+    first_open_day: date
+    """No news can arrive before it: the days before are closed."""
+    told_arrival_day: date | None
+    """The day on which this load arrives; None trusts the source (the first load of history)."""
+
+
+def mapping_problems(empty: DataFrame, source: Source, feed: Feed) -> list[str]:
+    """Everything that is wrong with a feed for files of this schema; `empty` is a frame without rows."""
+    problems = []
+    columns = {name.lower() for name in empty.columns}
+    for field_name, mapping in feed.fields.items():
+        if mapping.column is not None and mapping.column.lower() not in columns:
+            problems.append(f"{field_name}: column {mapping.column} is not in the file")
+            continue
+        field = _field(feed, field_name)
+        kind, error = _type_of(empty, _origin(mapping))
+        problem = error if kind is None else unreadable(field, mapping, kind)
+        if problem is not None:
+            problems.append(problem if kind is not None else f"{field_name}: {problem}")
+    if feed.filter is not None:
+        kind, error = _type_of(empty, F.expr(feed.filter))
+        if error or not isinstance(kind, T.BooleanType):
+            problems.append(f"filter: {error or 'is no condition'}")
+    arrival = feed.arrival or source.arrival
+    if arrival.column is not None and arrival.column.lower() not in columns:
+        problems.append(f"arrival: column {arrival.column} is not in the file")
+    return [f"feed {feed.name}: {problem}" for problem in problems]
+
+
+def _field(feed: Feed, name: str) -> Field:
+    return next(field for field in EVENTS[feed.event] if field.name == name)
+
+
+def _origin(mapping: FieldMapping) -> Column:
+    if mapping.column is not None:
+        return F.col(f"`{mapping.column}`")
+    if mapping.expression is not None:
+        return F.expr(mapping.expression)
+    return F.lit(mapping.constant)
+
+
+def _type_of(empty: DataFrame, column: Column) -> tuple[T.DataType | None, str | None]:
+    try:
+        return empty.select(column).schema[0].dataType, None
+    except AnalysisException as error:
+        return None, " ".join((error.getMessage() or str(error)).split("SQLSTATE")[0].split())
+
+
+def map_records(raw: DataFrame, source: Source, feed: Feed, calendar: Calendar) -> DataFrame:
+    """Read a feed's records.
+
+    One row a record that the feed's filter takes: the columns of the event's table, its PLACE, `feed`, `reasons`
+    (every one, empty where nothing is wrong) and `record`, the record as it came, as JSON.
+    """
+    if feed.filter is not None:
+        raw = raw.filter(F.expr(feed.filter))
+    table = EVENT_TABLES[feed.event]
+    fields = EVENTS[feed.event]
+    reads = {
+        field.name: read_field(
+            field, feed.fields[field.name], _origin(feed.fields[field.name]),
+            raw.select(_origin(feed.fields[field.name])).schema[0].dataType, source.time_zone,
+        )
+        if field.name in feed.fields
+        else Read(F.lit(None).cast(SQL_TYPES[field.type]), F.lit(None).cast("string"))
+        for field in fields
+    }
+    read = raw.select(
+        *PLACE,
+        F.lit(feed.name).alias("feed"),
+        record_as_it_came(raw).alias("record"),
+        *(reads[field.name].value.cast(SQL_TYPES[field.type]).alias(f"value_{field.name}") for field in fields),
+        *(reads[field.name].problem.alias(f"problem_{field.name}") for field in fields),
+        _told_arrival(source, feed, calendar).alias("told_arrival_day"),
+        (F.col(MALFORMED) if MALFORMED in raw.columns else F.lit(None)).isNotNull().alias("malformed"),
+    ).withColumns(
+        {
+            field.name: F.when(F.col(f"problem_{field.name}").isNull(), F.col(f"value_{field.name}"))
+            for field in fields
+        }
+    )
+    is_version = feed.event == "seller_version"
+    event_day = F.col("changed_on") if is_version else F.to_date(F.from_utc_timestamp("happened_at", calendar.zone))
+    # A correction says only what it voids: its values come from the event that never was.
+    is_correction = F.lit(False) if is_version else F.col("voids").isNotNull()
+    needed = ("event_id", "seller_id", "voids")
+    problems = [
+        F.col(f"problem_{field.name}")
+        if is_version or field.name in needed
+        else F.when(~is_correction, F.col(f"problem_{field.name}"))
+        for field in fields
+    ]
+    arrival = F.greatest(
+        F.coalesce("told_arrival_day", F.date_add(event_day, (feed.arrival or source.arrival).days_after_event)),
+        F.lit(calendar.first_open_day),
+    )
+    day_name = "changed_on" if is_version else "happened_at"
+    checks = [
+        F.when(F.col("malformed"), F.lit("record: columns do not fit the header")),
+        F.when(F.col("arrival_day").isNull(), F.lit("arrival: missing or no date")),
+        F.when(
+            ~is_correction & (F.col("event_day") < F.lit(calendar.first_day)),
+            F.lit(f"{day_name}: before {calendar.first_day}"),
+        ),
+        F.when(
+            ~is_correction & (F.col("event_day") > F.col("arrival_day")),
+            F.lit(f"{day_name}: after the day it arrived"),
+        ),
+    ]
+    content = [field.name for field in fields]
+    dated = read.withColumns({"event_day": event_day, "arrival_day": arrival})
+    sign = {} if is_version else {"sign": F.when(is_correction, F.lit(-1)).otherwise(F.lit(1))}
+    return dated.withColumns(
+        {
+            **sign,
+            "arrival_month": F.date_format("arrival_day", "yyyy-MM"),
+            "content_hash": F.xxhash64(*content),
+            "reasons": F.filter(F.array(*problems, *checks), lambda reason: reason.isNotNull()),
+        }
+    ).select(*table.names, *(name for name in PLACE if name not in table.names), "feed", "reasons", "record")
+
+
+def record_as_it_came(raw: DataFrame) -> Column:
+    """The source's columns of a raw record as JSON; a CSV line that does not fit the header, as its text."""
+    own = (F.col(f"`{name}`") for name in raw.columns if name not in (*PLACE, MALFORMED))
+    as_json = F.to_json(F.struct(*own))
+    return F.coalesce(MALFORMED, as_json) if MALFORMED in raw.columns else as_json
+
+
+def _told_arrival(source: Source, feed: Feed, calendar: Calendar) -> Column:
+    if calendar.told_arrival_day is not None:
+        return F.lit(calendar.told_arrival_day)
+    rule = feed.arrival or source.arrival
+    if rule.column is None:
+        return F.lit(None).cast("date")
+    return F.col(f"`{rule.column}`").cast("string").try_cast("date")
+
+
+def unclaimed(raw: DataFrame, feeds: Sequence[Feed]) -> DataFrame | None:
+    """Records that no feed of their file takes, as rows of bronze.quarantine less the days; None where all are taken."""
+    if any(feed.filter is None for feed in feeds):
+        return None
+    taken = F.lit(False)
+    for feed in feeds:
+        taken = taken | F.coalesce(F.expr(feed.filter or "true"), F.lit(False))
+    return raw.filter(~taken).select(
+        "delivery_id",
+        F.lit("(none)").alias("feed"),
+        "file",
+        "position",
+        F.array(F.lit("record: no feed takes it")).alias("reasons"),
+        record_as_it_came(raw).alias("record"),
+        F.lit(None).cast("date").alias("arrival_day"),
+    )

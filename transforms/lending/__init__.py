@@ -1,0 +1,1 @@
+"""From a score to an offer: scale, grade, limit, price, reasons, decision."""

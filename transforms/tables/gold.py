@@ -1,0 +1,84 @@
+"""Features, labels, scores, decisions and sign-offs."""
+
+from transforms.features.catalogue import CATALOGUE
+from transforms.tables.table import Column, Table
+
+_SELLER = Column("seller_id", "string not null", "as the source names the seller")
+_AS_OF = Column("as_of", "date not null", "the row uses only what was known before this day began")
+_RUN = Column("run_id", "string not null", "run that made the slice")
+FEATURE_COLUMNS = tuple(
+    Column(feature.name, feature.type, f"{feature.meaning}; {feature.unit}; null: {feature.unknown_when}")
+    for feature in CATALOGUE
+)
+
+SELLER_FEATURES = Table(
+    "gold.seller_features",
+    row="one seller's features as of one day",
+    key=("seller_id", "as_of", "run_id"),
+    columns=(_SELLER, _AS_OF, _RUN, *FEATURE_COLUMNS),
+    partitioned_by=("as_of", "run_id"),
+    statistics=False,
+)
+
+_OUTCOME = (
+    Column("worst_days_past_due", "int", "largest days past due of the loans drawn, to the end of their follow-up"),
+    Column("known_on", "date", "first as-of day on which the outcome is known; null while it is not"),
+)
+
+OUTCOMES = Table(
+    "gold.outcomes",
+    row="one seller's outcome of one cohort, and why",
+    key=("seller_id", "as_of", "run_id"),
+    columns=(
+        _SELLER,
+        Column("as_of", "date not null", "as-of day of the cohort: loans drawn in the 90 days from it on are followed"),
+        _RUN,
+        Column("outcome", "string not null", "good, bad, indeterminate (30 to 89 days past due) or unknown"),
+        Column("why", "string not null", "what decided it"),
+        Column("loans", "bigint not null", "loans drawn in the 90 days from the as-of day on"),
+        *_OUTCOME,
+    ),
+    partitioned_by=("run_id",),
+    checks={"an_outcome": "outcome in ('good', 'bad', 'indeterminate', 'unknown')"},
+)
+
+TRAINING_SET = Table(
+    "gold.training_set",
+    row="one seller of one cohort with a known outcome, and its features as known then",
+    key=("training_set", "seller_id", "as_of"),
+    columns=(
+        Column("training_set", "string not null", "id of the set; a set is never edited"),
+        _SELLER,
+        _AS_OF,
+        Column("group_id", "string not null", "connected group: never on both sides of a split"),
+        Column("bad", "int not null", "1 bad, 0 good or indeterminate"),
+        Column("indeterminate", "boolean not null", "left out of fitting, counted as not bad in calibration"),
+        Column("known_on", "date not null", "first as-of day on which the outcome is known"),
+        *FEATURE_COLUMNS,
+    ),
+    partitioned_by=("training_set",),
+)
+
+SCORES = Table(
+    "gold.scores",
+    row="one seller's score as of one day by one model version",
+    key=("seller_id", "as_of", "run_id"),
+    columns=(
+        _SELLER,
+        _AS_OF,
+        _RUN,
+        Column("bucket", "int not null", "pmod(xxhash64(seller_id), buckets of the lake)"),
+        Column("model_name", "string not null", "registered model"),
+        Column("model_version", "int not null", "its version"),
+        Column("features_run_id", "string not null", "slice of gold.seller_features that was scored"),
+        Column("margin", "double not null", "sum of the trees"),
+        Column("log_odds", "double not null", "calibrated log-odds of bad"),
+        Column("pd", "double not null", "probability that a seller who draws in the next 90 days goes bad on it"),
+        Column("score_before_clipping", "double not null", "score on the scale of the policy, unbounded"),
+        Column("score", "double not null", "the same within 350 to 950"),
+        Column("base_points", "double not null", "score of the reference seller"),
+        Column("points", "map<string,double> not null", "points by feature; with the base they sum to the score before clipping"),
+    ),
+    partitioned_by=("as_of", "run_id"),
+    checks={"a_probability": "pd > 0 and pd < 1"},
+)

@@ -1,0 +1,54 @@
+"""Sums and states made of events, each as known from one arrival day on."""
+
+from transforms.tables.measures import MEASURES
+from transforms.tables.table import Column, Table
+
+SELLER_DAY = Table(
+    "silver.seller_day",
+    row="the sum of one arrival day's news about one seller and event day",
+    key=("seller_id", "event_day", "arrival_day"),
+    columns=(
+        Column("seller_id", "string not null", "as the source names the seller"),
+        Column("event_day", "date not null", "business day on which it happened"),
+        Column("arrival_day", "date not null", "business day on which we first saw it"),
+        Column("arrival_month", "string not null", "its month, YYYY-MM"),
+        *(Column(measure.name, "bigint not null", measure.meaning) for measure in MEASURES.values()),
+    ),
+    partitioned_by=("arrival_month",),
+    checks={"known_after_it_happened": "arrival_day >= event_day"},
+)
+
+SELLER_BUYER_DAY = Table(
+    "silver.seller_buyer_day",
+    row="the change that one arrival day brought to the paid orders of one seller and buyer on one event day",
+    key=("seller_id", "buyer_id", "event_day", "arrival_day"),
+    columns=(
+        Column("seller_id", "string not null", "as the source names the seller"),
+        Column("buyer_id", "string not null", "who bought"),
+        Column("event_day", "date not null", "business day on which they were paid"),
+        Column("arrival_day", "date not null", "business day on which we first saw it"),
+        Column("arrival_month", "string not null", "its month, YYYY-MM"),
+        Column("orders", "bigint not null", "orders paid, less those that a correction took back"),
+    ),
+    partitioned_by=("arrival_month",),
+)
+
+LOAN_BOOK = Table(
+    "silver.loan_book",
+    row="one loan's state as known from one arrival day on, until its next row",
+    key=("loan_id", "arrival_day"),
+    columns=(
+        Column("loan_id", "string not null", "the source's id of the loan"),
+        Column("seller_id", "string not null", "who drew it"),
+        Column("arrival_day", "date not null", "business day on which we came to know this state"),
+        Column("drawn_on", "date", "business day of the first draw; null before one"),
+        Column("drawn_fen", "bigint not null", "principal drawn so far, fen"),
+        Column("repaid_fen", "bigint not null", "principal repaid so far, fen"),
+        Column("written_off_fen", "bigint not null", "principal written off so far, fen"),
+        Column("outstanding_fen", "bigint not null", "drawn less repaid less written off, fen"),
+        Column("last_due_on", "date", "business day of the last instalment; null where no due is known"),
+        Column("oldest_unpaid_due_on", "date", "due day of the oldest instalment not fully repaid; null where none"),
+        Column("oldest_unpaid_fen", "bigint not null", "what is unpaid of that instalment, fen"),
+        Column("settled_on", "date", "business day of the newest repayment, once nothing is outstanding"),
+    ),
+)

@@ -1,0 +1,63 @@
+"""Events -> day tiles: the sum of one arrival day's news about one seller and event day."""
+
+from functools import reduce
+
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+from transforms.tables.measures import MEASURES
+from transforms.tables.silver import SELLER_DAY
+
+KEY = ("seller_id", "event_day", "arrival_day")
+
+
+def seller_days(orders: DataFrame, payments: DataFrame, loans: DataFrame, buyers: DataFrame) -> DataFrame:
+    """Sum news to one row a seller, event day and arrival day.
+
+    `orders`, `payments` and `loans` are events; `buyers` holds the changes of the buyer measures, with the same key.
+    Sums of integers only, so that tiles add up in any order and a correction is a negative tile.
+    """
+    parts = [_values(orders, "order_event"), _values(payments, "payment_event"), _values(loans, "loan_event")]
+    return (
+        reduce(DataFrame.unionByName, [*parts, _changes(buyers)])
+        .groupBy(*KEY)
+        .agg(*(F.sum(name).alias(name) for name in MEASURES))
+        .withColumn("arrival_month", F.date_format("arrival_day", "yyyy-MM"))
+        .select(*SELLER_DAY.names)
+    )
+
+
+def _values(events: DataFrame, event: str) -> DataFrame:
+    return events.select(
+        *KEY,
+        *(
+            F.expr(measure.sql).alias(name) if measure.event == event else F.lit(0).cast("bigint").alias(name)
+            for name, measure in MEASURES.items()
+        ),
+    )
+
+
+def _changes(buyers: DataFrame) -> DataFrame:
+    return buyers.select(
+        *KEY,
+        *(F.col(name) if name in buyers.columns else F.lit(0).cast("bigint").alias(name) for name in MEASURES),
+    )
+
+
+def active_day_changes(news: DataFrame, before: DataFrame) -> DataFrame:
+    """Tell on which arrival day a seller's day came to have a paid order, or lost its last one.
+
+    `news` and `before` have a row a seller, buyer, event day and arrival day with the change in `orders`; `before`
+    are the earlier arrivals of the sellers and days in the news. One row a change: KEY and active_days, 1 or -1.
+    """
+    daily = news.select(*KEY, "orders", F.lit(True).alias("is_news")).unionByName(
+        before.select(*KEY, "orders", F.lit(False).alias("is_news"))
+    ).groupBy(*KEY, "is_news").agg(F.sum("orders").alias("orders"))
+    so_far = Window.partitionBy("seller_id", "event_day").orderBy("arrival_day")
+    total = F.sum("orders").over(so_far)
+    change = (total > 0).cast("bigint") - (total - F.col("orders") > 0).cast("bigint")
+    return (
+        daily.withColumn("active_days", change)
+        .filter(F.col("is_news") & (F.col("active_days") != 0))
+        .select(*KEY, "active_days")
+    )
