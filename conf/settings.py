@@ -65,6 +65,12 @@ class Scoring(Strict):
     buckets: int = Field(ge=1, le=10_000, description="hash buckets of sellers, fixed for a lake")
 
 
+class Record(Strict):
+    """The page that a seller gets."""
+
+    contact: str = Field(description="where a seller asks and objects: an address, a telephone number")
+
+
 class Settings(Strict):
     """Everything that a deployment may choose."""
 
@@ -73,6 +79,7 @@ class Settings(Strict):
     calendar: Calendar
     mlflow: Mlflow
     scoring: Scoring
+    record: Record
 
     def digest(self) -> str:
         """Sha-256 of what the settings say, kept with every run."""

@@ -62,6 +62,7 @@ def ingest(
             first_day=lake.settings.calendar.first_day,
             first_open_day=closed + timedelta(days=1) if closed else lake.settings.calendar.first_day,
             told_arrival_day=arrival_day or (today if closed else None),
+            today=max(today, arrival_day or today),
         )
         counts = _take_in(run, source, new, root, calendar)
         run.figures = {"deliveries": len(new), **counts}

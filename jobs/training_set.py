@@ -47,7 +47,7 @@ def training_set_by_cohorts(lake: Lake, first_month: date, last_month: date) -> 
         loans = loan_outcomes(run.read(LOAN_BOOK), definition, known_by)
         outcomes = cohort_outcomes(loans, labels, definition).withColumn("run_id", F.lit(run.run_id))
         run.replace(OUTCOMES, outcomes.coalesce(1), f"run_id = '{run.run_id}'")
-        written = lake.spark.read.format("delta").load(lake.path(OUTCOMES)).filter(F.col("run_id") == run.run_id)
+        written = run.written(OUTCOMES).filter(F.col("run_id") == run.run_id)
         return _write_set(run, written.filter(F.col("outcome") != "unknown"), tiles, sellers)
 
 
@@ -75,7 +75,7 @@ def training_set_as_given(lake: Lake) -> Report:
             .withColumn("run_id", F.lit(run.run_id))
         )
         run.replace(OUTCOMES, outcomes.coalesce(1), f"run_id = '{run.run_id}'")
-        written = lake.spark.read.format("delta").load(lake.path(OUTCOMES)).filter(F.col("run_id") == run.run_id)
+        written = run.written(OUTCOMES).filter(F.col("run_id") == run.run_id)
         return _write_set(run, written, run.read(SELLER_DAY), run.read(SELLERS))
 
 
@@ -94,7 +94,7 @@ def _write_set(run: Run, outcomes: DataFrame, tiles: DataFrame, sellers: DataFra
         "known_on",
     ).join(known, ["seller_id", "as_of"])
     run.replace(TRAINING_SET, rows.coalesce(1), f"training_set = '{run.run_id}'")
-    written = lake.spark.read.format("delta").load(lake.path(TRAINING_SET)).filter(F.col("training_set") == run.run_id)
+    written = run.written(TRAINING_SET).filter(F.col("training_set") == run.run_id)
     summary = written.agg(
         F.sum("bad").alias("bad"), F.sum(F.col("indeterminate").cast("int")).alias("indeterminate"),
         F.countDistinct("seller_id").alias("sellers"), F.countDistinct("as_of").alias("cohorts"),

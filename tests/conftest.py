@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
+from conf.settings import load_settings
+from jobs.lakehouse.lake import Lake
+
 PROJECT = Path(__file__).resolve().parents[1]
 
 
@@ -34,3 +37,19 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     )
     yield session
     session.stop()
+
+
+@pytest.fixture
+def lake(spark: SparkSession, tmp_path: Path) -> Lake:
+    """An empty lake of its own, with a registry beside it."""
+    return lake_at(spark, tmp_path)
+
+
+def lake_at(spark: SparkSession, folder: Path) -> Lake:
+    """A lake and a registry in a folder, with the settings of the local profile."""
+    told = [
+        f"lake.root={folder / 'lake'}",
+        f"mlflow.tracking_uri=sqlite:///{folder / 'mlflow.db'}",
+        "scoring.buckets=4",
+    ]
+    return Lake(spark, load_settings("local", {}, told))

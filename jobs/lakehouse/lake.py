@@ -47,6 +47,11 @@ class Published:
     facts: Mapping[str, str]
     figures: Mapping[str, float]
 
+    @property
+    def as_of(self) -> date:
+        """The as-of day of a slice that has one."""
+        return date.fromisoformat(self.slice.removeprefix("as_of="))
+
 
 @dataclass
 class Lake:
@@ -245,6 +250,11 @@ class Run:
         if newest > target:
             delta.restoreToVersion(target)
         self._ready.add(table.name)
+
+    def written(self, table: Table) -> DataFrame:
+        """The table as this run has written it so far, before anyone else sees it."""
+        newest = max(output["version"] for output in self._outputs if output["table"] == table.name)
+        return self.lake.read_version(table, newest)
 
     def rows_written(self, table: Table) -> int:
         """Rows that this run has written to a table, by Delta's own count."""

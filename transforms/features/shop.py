@@ -21,4 +21,8 @@ FEATURES: list[Feature] = [
         "history_days", _THIN, "history_days", "days", "days since the first event that we know of", "never: 0 without events",
         "falls", "int",
     ),
+    Feature(
+        "complete_blocks", _THIN, "complete_blocks", "blocks", "complete 30-day blocks of history, at most twelve",
+        "never: 0 without events", "falls", "int", model_input=False,
+    ),
 ]

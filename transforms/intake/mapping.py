@@ -31,6 +31,8 @@ class Calendar:
     """No news can arrive before it: the days before are closed."""
     told_arrival_day: date | None
     """The day on which this load arrives; None trusts the source (the first load of history)."""
+    today: date
+    """The day of the load: nothing happens or arrives after it."""
 
 
 def mapping_problems(empty: DataFrame, source: Source, feed: Feed) -> list[str]:
@@ -123,6 +125,7 @@ def map_records(raw: DataFrame, source: Source, feed: Feed, calendar: Calendar) 
         F.coalesce("told_arrival_day", F.date_add(event_day, (feed.arrival or source.arrival).days_after_event)),
         F.lit(calendar.first_open_day),
     )
+    latest = F.greatest(F.lit(calendar.today), F.lit(calendar.first_open_day))
     day_name = "changed_on" if is_version else "happened_at"
     checks = [
         F.when(F.col("malformed"), F.lit("record: columns do not fit the header")),
@@ -134,6 +137,10 @@ def map_records(raw: DataFrame, source: Source, feed: Feed, calendar: Calendar) 
         F.when(
             ~is_correction & (F.col("event_day") > F.col("arrival_day")),
             F.lit(f"{day_name}: after the day it arrived"),
+        ),
+        # the first load trusts the source on when it knew, but not to have known what has yet to come
+        F.when(~is_correction & (F.col("event_day") > latest), F.lit(f"{day_name}: in the future")).when(
+            F.col("arrival_day") > latest, F.lit("arrival: in the future")
         ),
     ]
     content = [field.name for field in fields]

@@ -1,6 +1,7 @@
 """Features, labels, scores, decisions and sign-offs."""
 
 from transforms.features.catalogue import CATALOGUE
+from transforms.lending.decide import DECISION_COLUMNS
 from transforms.tables.table import Column, Table
 
 _SELLER = Column("seller_id", "string not null", "as the source names the seller")
@@ -81,4 +82,39 @@ SCORES = Table(
     ),
     partitioned_by=("as_of", "run_id"),
     checks={"a_probability": "pd > 0 and pd < 1"},
+)
+
+DECISIONS = Table(
+    "gold.decisions",
+    row="one decision: what a seller is offered, or why not, with everything that it rests on",
+    key=("seller_id", "as_of", "run_id"),
+    columns=(
+        *DECISION_COLUMNS,
+        _RUN,
+        Column("model_name", "string not null", "registered model"),
+        Column("model_version", "int not null", "its version"),
+        Column("features_run_id", "string not null", "slice of gold.seller_features that was scored"),
+        Column("scores_run_id", "string not null", "slice of gold.scores that was decided on"),
+    ),
+    partitioned_by=("as_of", "run_id"),
+    checks={
+        "an_outcome": "outcome in ('offer', 'decline', 'not_enough_history', 'not_enough_information')",
+        "a_limit_only_with_an_offer": "outcome = 'offer' or limit_fen = 0",
+    },
+)
+
+SIGNOFFS = Table(
+    "gold.signoffs",
+    row="one sign-off: a model version became champion, by whom, on what evidence; the newest row names the champion",
+    key=("run_id",),
+    columns=(
+        _RUN,
+        Column("model_name", "string not null", "registered model"),
+        Column("model_version", "int not null", "version that became champion"),
+        Column("approver", "string not null", "who approved; never who trained"),
+        Column("trainer", "string not null", "who trained"),
+        Column("gates", "array<struct<gate:string,verdict:string,evidence:string>> not null", "what was checked, with its figures"),
+        Column("override", "string", "reason for promoting although a gate did not pass; null where all did"),
+        Column("signed_at", "timestamp not null", "UTC"),
+    ),
 )

@@ -1,0 +1,53 @@
+"""One more day: ingest, aggregate, features, score, decide."""
+
+import sys
+from datetime import date, timedelta
+
+import click
+
+from conf.policy import Policy, load_policy
+from conf.source import Source, load_source
+from jobs.aggregate import aggregate
+from jobs.decide import decide
+from jobs.features import features
+from jobs.ingest import ingest
+from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
+from jobs.lakehouse.lake import Lake
+from jobs.score import score
+
+
+def daily(lake: Lake, as_of: date, source: Source, root: str, policy: Policy) -> Report:
+    """Take in the deliveries of the open days before `as_of`, close them, and decide every seller as of `as_of`.
+
+    Each step publishes for itself and knows what it has done before: after a failure, or out of caution, the whole
+    day is run again.
+    """
+    day = as_of - timedelta(days=1)
+    closed = lake.closed_through()
+    # older deliveries are not looked at again: their number grows with history
+    first_open = min(day, closed + timedelta(days=1)) if closed else None
+    steps = (
+        ingest(lake, source, root, day, day, str(first_open) if first_open else None, str(day)),
+        aggregate(lake, day),
+        features(lake, as_of),
+        score(lake, as_of),
+        decide(lake, as_of, policy),
+    )
+    values = {
+        f"{done.title}: {label}": value for done in steps for label, value in done.values.items() if label != "as of"
+    }
+    return Report("daily", {"as of": as_of, **values})
+
+
+@step("daily", "seller-credit daily --as-of 2024-09-02 --source marketplace --input demo/world/deliveries")
+@click.option("--as-of", type=DAY, required=True, help="Features, scores and offers are made as of this day.")
+@click.option("--source", required=True, metavar="NAME_OR_FILE", help="Mapping that comes with the package, or a .yml file.")
+@click.option("--input", "root", required=True, metavar="PATH", help="Folder with the deliveries; new ones are taken in.")
+@click.option("--policy", default="standard", metavar="NAME_OR_FILE", help="Policy that comes with the package, or a .yml file.")
+def command(invocation: Invocation, as_of: date, source: str, root: str, policy: str) -> Report:
+    """Do one day's work: take in the deliveries of the day before, close it, then features, scores and offers."""
+    return daily(invocation.lake(), as_of, load_source(source), root, load_policy(policy))
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(command))

@@ -1,0 +1,135 @@
+"""gold.scores and features -> gold.decisions: grade, limit, price, reasons, offer."""
+
+import sys
+from datetime import date, timedelta
+
+import click
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from conf.policy import Policy, load_policy
+from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
+from jobs.lakehouse.lake import Lake, Published, Run
+from transforms.features.catalogue import BY_NAME
+from transforms.lending.decide import OUTCOMES, SCORED_COLUMNS
+from transforms.lending.decide import decide as decide_on
+from transforms.lending.limit import FIGURES
+from transforms.tables.gold import DECISIONS, SCORES, SELLER_FEATURES
+
+_EARLIER = ("previous_grade", "previous_model_version", "earlier_grade_by_model", "earlier_model_version", "earlier_as_of")
+
+
+def decide(lake: Lake, as_of: date, policy: Policy) -> Report:
+    """Decide every seller that was scored as of a day."""
+    scored_by = lake.require_run(
+        "score", f"as_of={as_of}", f"Run `seller-credit score --as-of {as_of}` first."
+    )
+    previous = _latest_before(lake, as_of)
+    earlier = _latest_before(lake, as_of - timedelta(days=policy.grades.days_between_agreeing_snapshots - 1))
+    identity = {
+        "scores": scored_by.run_id,
+        "policy": policy.digest(),
+        "previous": previous.run_id if previous else None,
+        "earlier": earlier.run_id if earlier else None,
+    }
+    with lake.run("decide", f"as_of={as_of}", identity, {"as_of": as_of, "policy": policy.name}) as run:
+        published = run.already_published
+        if published is not None:
+            return Report("decide", {"as of": as_of, "published already by": published.run_id})
+        decisions = decide_on(
+            _scored(run, scored_by, previous, earlier),
+            policy,
+            {feature.name: feature.family for feature in BY_NAME.values()},
+            run.run_id,
+            carry=("run_id", "model_name", "model_version", "features_run_id", "scores_run_id"),
+        )
+        run.replace(DECISIONS, decisions, f"as_of = '{as_of}' and run_id = '{run.run_id}'")
+        run.figures = _figures(run, as_of)
+        run.facts = {
+            "policy": f"{policy.name} {policy.version}",
+            "policy_digest": policy.digest(),
+            "scores_run_id": scored_by.run_id,
+            "features_run_id": scored_by.facts["features_run_id"],
+        }
+        run.publish()
+    return Report("decide", {"as of": as_of, **{name: int(value) for name, value in run.figures.items()}})
+
+
+def _latest_before(lake: Lake, day: date) -> Published | None:
+    """The newest run for the latest day before `day` that has decisions."""
+    runs = {run.as_of: run for run in lake.runs() if run.step == "decide"}
+    days = [decided for decided in runs if decided < day]
+    return runs[max(days)] if days else None
+
+
+def _scored(run: Run, scored_by: Published, previous: Published | None, earlier: Published | None) -> DataFrame:
+    """Scores with the figures that rules rest on, and the grades that went before."""
+    scores = run.read(SCORES).filter(F.col("run_id") == scored_by.run_id).drop("run_id")
+    figures = {"history_days", "complete_blocks", *(figure for figure in FIGURES.values() if figure in BY_NAME)}
+    features = (
+        run.read(SELLER_FEATURES)
+        .filter(F.col("run_id") == scored_by.facts["features_run_id"])
+        .select("seller_id", *sorted(figures))
+    )
+    decisions = run.read(DECISIONS)
+    before = _of_run(decisions, previous).select(
+        "seller_id",
+        F.col("grade").alias("previous_grade"),
+        F.col("model_version").alias("previous_model_version"),
+    )
+    agreeing = _of_run(decisions, earlier).select(
+        "seller_id",
+        F.col("grade_by_model").alias("earlier_grade_by_model"),
+        F.col("model_version").alias("earlier_model_version"),
+        F.col("as_of").alias("earlier_as_of"),
+    )
+    return (
+        scores.join(features, "seller_id", "inner")
+        .join(before, "seller_id", "left")
+        .join(agreeing, "seller_id", "left")
+        .select(
+            *(name for name in SCORED_COLUMNS if name not in _EARLIER),
+            *_EARLIER,
+            *sorted(figures - set(SCORED_COLUMNS)),
+            "model_name",
+            "features_run_id",
+            F.lit(scored_by.run_id).alias("scores_run_id"),
+            F.lit(run.run_id).alias("run_id"),
+        )
+    )
+
+
+def _of_run(decisions: DataFrame, published: Published | None) -> DataFrame:
+    if published is None:
+        return decisions.filter(F.lit(False))
+    # the day is the partition; the run alone would be looked for in all of them
+    is_of_day = F.col("as_of") == F.lit(published.as_of)
+    return decisions.filter(is_of_day & (F.col("run_id") == published.run_id))
+
+
+def _figures(run: Run, as_of: date) -> dict[str, float]:
+    written = run.written(DECISIONS).filter((F.col("as_of") == F.lit(as_of)) & (F.col("run_id") == run.run_id))
+    counted = written.agg(
+        *(F.sum((F.col("outcome") == outcome).cast("int")).alias(outcome) for outcome in OUTCOMES),
+        F.sum("limit_fen").alias("limit_fen"),
+    ).collect()[0]
+    return {
+        "decisions": run.rows_written(DECISIONS),
+        "offers": counted["offer"] or 0,
+        "declines": counted["decline"] or 0,
+        "without enough history": counted["not_enough_history"] or 0,
+        "without enough information": counted["not_enough_information"] or 0,
+        "limits offered, yuan": (counted["limit_fen"] or 0) // 100,
+    }
+
+
+@step("decide", "seller-credit decide --as-of 2024-09-01 --policy standard")
+@click.option("--as-of", type=DAY, required=True, help="The day whose scores are decided on.")
+@click.option("--policy", default="standard", metavar="NAME_OR_FILE", help="Policy that comes with the package, or a .yml file.")
+def command(invocation: Invocation, as_of: date, policy: str) -> Report:
+    """Decide what every scored seller is offered: grade, limit, price and reasons, by a versioned policy."""
+    return decide(invocation.lake(), as_of, load_policy(policy))
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(command))

@@ -1,0 +1,140 @@
+"""One seller's credit record: a page for the seller, from gold.decisions, gold.scores and gold.seller_features."""
+
+import sys
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import click
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from conf.errors import UserError
+from conf.policy import Policy, load_policy
+from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
+from jobs.lakehouse.lake import Lake, Published
+from jobs.pages.html import to_html
+from jobs.pages.record import CreditRecord, MonthOfSales, PastScore, credit_record, to_json
+from jobs.pages.text import to_text
+from transforms.features.catalogue import CATALOGUE
+from transforms.tables.gold import DECISIONS, SCORES, SELLER_FEATURES
+from transforms.tables.measures import MEASURES
+from transforms.tables.silver import SELLER_DAY
+
+MONTHS_SHOWN = 24
+SCORES_SHOWN = 24
+WRITERS = {"text": to_text, "html": to_html, "json": to_json}
+SUFFIXES = {"text": "txt", "html": "html", "json": "json"}
+
+
+def record(lake: Lake, seller: str, as_of: date | None, policy: Policy) -> CreditRecord:
+    """Read one seller's record: the newest decision, or that of a day. A few rows by key.
+
+    Raises UserError where there is no such decision, or where it was made by another policy than `policy`.
+    """
+    decided_by = lake.require_run(
+        "decide", f"as_of={as_of}" if as_of else None, "Run `seller-credit decide --as-of DAY` first."
+    )
+    if decided_by.facts["policy_digest"] != policy.digest():
+        raise UserError(
+            f"{lake.root}: the decisions of {decided_by.as_of} were made by policy {decided_by.facts['policy']}, and"
+            f" {policy.name} {policy.version} is another or was edited since; name the one that decided: --policy"
+        )
+    day = decided_by.as_of
+    decision = _row(lake.read(DECISIONS), seller, day, decided_by.run_id)
+    if decision is None:
+        raise UserError(f"{seller}: no seller of this id was decided on as of {day}")
+    score = _row(lake.read(SCORES), seller, day, decision["scores_run_id"])
+    features = _row(lake.read(SELLER_FEATURES), seller, day, decision["features_run_id"])
+    return credit_record(
+        decision,
+        score,
+        features or {},
+        CATALOGUE,
+        policy,
+        _months(lake, seller, day),
+        _history(lake, seller, day),
+        {
+            "decision": decision["decision_id"],
+            "decided by": decided_by.run_id,
+            "scored by": decision["scores_run_id"],
+            "features by": decision["features_run_id"],
+            "model": f"{decision['model_name']} {decision['model_version']}",
+        },
+        lake.is_simulated(),
+        lake.settings.record.contact,
+    )
+
+
+def _row(table: DataFrame, seller: str, day: date, run_id: str) -> dict[str, Any] | None:
+    is_of_slice = (F.col("as_of") == F.lit(day)) & (F.col("run_id") == run_id)
+    found = table.filter(is_of_slice & (F.col("seller_id") == seller)).limit(1).collect()
+    return found[0].asDict(recursive=True) if found else None
+
+
+def _months(lake: Lake, seller: str, day: date) -> list[MonthOfSales]:
+    """Net sales of the last whole calendar months as known then; none where no source tells of sales."""
+    if not set(MEASURES["net_sales_fen"].needs) <= set(lake.kinds_told()):
+        return []
+    last = day.replace(day=1)
+    first = date(last.year - MONTHS_SHOWN // 12, last.month, 1)
+    known = (F.col("arrival_day") < F.lit(day)) & (F.col("event_day") < F.lit(last))
+    rows = (
+        lake.read(SELLER_DAY)
+        .filter((F.col("seller_id") == seller) & known)
+        .groupBy(F.trunc("event_day", "month").alias("month"))
+        .agg(F.sum("net_sales_fen").alias("fen"))
+        .orderBy("month")
+        .collect()
+    )
+    # a month between the first sale and today without a tile is one in which nothing was sold
+    sold = {row["month"]: int(row["fen"]) for row in rows}
+    if not sold:
+        return []
+    begin = max(first, min(sold))
+    count = (last.year - begin.year) * 12 + last.month - begin.month
+    months = [date(begin.year + (begin.month - 1 + n) // 12, (begin.month - 1 + n) % 12 + 1, 1) for n in range(count)]
+    return [MonthOfSales(month, sold.get(month, 0)) for month in months]
+
+
+def _history(lake: Lake, seller: str, day: date) -> list[PastScore]:
+    decided = _newest_by_day([run for run in lake.runs() if run.step == "decide" and run.as_of <= day])
+    if not decided:
+        return []
+    is_of_runs = F.col("as_of").isin([run.as_of for run in decided]) & F.col("run_id").isin([run.run_id for run in decided])
+    rows = (
+        lake.read(DECISIONS)
+        .filter(is_of_runs & (F.col("seller_id") == seller) & F.col("grade").isNotNull())
+        .select("as_of", "score", "grade", "model_version")
+        .orderBy("as_of")
+        .collect()
+    )
+    return [PastScore(row["as_of"], row["score"], row["grade"], str(row["model_version"])) for row in rows]
+
+
+def _newest_by_day(runs: Sequence[Published]) -> list[Published]:
+    by_day = {run.as_of: run for run in runs}
+    return [by_day[day] for day in sorted(by_day)[-SCORES_SHOWN:]]
+
+
+@step("record", "seller-credit record S000123 --format html --out demo/records/S000123.html")
+@click.argument("seller")
+@click.option("--as-of", type=DAY, help="Decision of this day [default: the newest].")
+@click.option("--format", "form", type=click.Choice(sorted(WRITERS)), default="text", help="What is written.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file, not to the console.")
+@click.option("--policy", default="standard", metavar="NAME_OR_FILE", help="The policy that decided.")
+def command(
+    invocation: Invocation, seller: str, as_of: date | None, form: str, out: Path | None, policy: str
+) -> Report:
+    """Write one seller's credit record: score, what helped and hurt, the offer and its cost, or why there is none."""
+    page = WRITERS[form](record(invocation.lake(), seller, as_of, load_policy(policy)))
+    if out is None:
+        return Report("record", lines=[page])
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(page if page.endswith("\n") else page + "\n", "utf-8")
+    return Report("record", {"seller": seller, "written to": str(out)})
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(command))

@@ -1,0 +1,67 @@
+"""gold.seller_features -> gold.scores: every seller, in hash buckets, by one model version."""
+
+import sys
+from datetime import date
+
+import click
+from pyspark.sql import functions as F
+
+from jobs.lakehouse.champion import champion
+from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
+from jobs.lakehouse.lake import Lake
+from ml.registry import load, resolve
+from ml.scoring import score as score_rows
+from ml.scoring import scorer
+from transforms.tables.gold import SCORES, SELLER_FEATURES
+
+CHAMPION = "champion"
+
+
+def score(lake: Lake, as_of: date, model: str = CHAMPION) -> Report:
+    """Score every seller with features as of a day, by the champion or by one version."""
+    featured_by = lake.require_run(
+        "features", f"as_of={as_of}", f"Run `seller-credit features --as-of {as_of}` first."
+    )
+    registry, buckets = lake.settings.mlflow, lake.settings.scoring.buckets
+    version = champion(lake) if model == CHAMPION else resolve(registry.tracking_uri, registry.model, model)
+    identity = {"features": featured_by.run_id, "model": registry.model, "version": version, "buckets": buckets}
+    with lake.run("score", f"as_of={as_of}", identity, {"as_of": as_of, "model": model}) as run:
+        published = run.already_published
+        if published is not None:
+            return Report("score", {"as of": as_of, "published already by": published.run_id})
+        loaded = load(registry.tracking_uri, registry.model, version)
+        is_of_run = (F.col("as_of") == F.lit(as_of)) & (F.col("run_id") == featured_by.run_id)
+        features = run.read(SELLER_FEATURES).filter(is_of_run).drop("run_id")
+        bucket = F.pmod(F.xxhash64("seller_id"), F.lit(buckets)).cast("int")
+        # by range of the bucket: hashing it again would put several into one task and leave others without any
+        in_buckets = features.withColumn("bucket", bucket).repartitionByRange(buckets, "bucket").drop("bucket")
+        scores = score_rows(in_buckets, scorer(loaded)).select(
+            "*",
+            bucket.alias("bucket"),
+            F.lit(run.run_id).alias("run_id"),
+            F.lit(registry.model).alias("model_name"),
+            F.lit(version).alias("model_version"),
+            F.lit(featured_by.run_id).alias("features_run_id"),
+        )
+        run.replace(SCORES, scores, f"as_of = '{as_of}' and run_id = '{run.run_id}'")
+        run.figures = {"sellers": run.rows_written(SCORES)}
+        run.facts = {
+            "features_run_id": featured_by.run_id,
+            "model_name": registry.model,
+            "model_version": str(version),
+            "model_run_id": loaded.run_id,
+        }
+        run.publish()
+    return Report("score", {"as of": as_of, "model": f"{registry.model} {version}", "sellers": run.rows_written(SCORES)})
+
+
+@step("score", "seller-credit score --as-of 2024-09-01")
+@click.option("--as-of", type=DAY, required=True, help="The day whose features are scored.")
+@click.option("--model", default=CHAMPION, metavar="champion|VERSION", help="The champion, or one registered version.")
+def command(invocation: Invocation, as_of: date, model: str) -> Report:
+    """Score every seller: probability of default, score, and points by feature that add up to it."""
+    return score(invocation.lake(), as_of, model)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(command))

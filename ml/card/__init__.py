@@ -1,0 +1,1 @@
+"""The model card: what a reviewer reads before a version may score."""

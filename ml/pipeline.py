@@ -1,0 +1,172 @@
+"""The model: missing flags, imputation, boosted trees, calibration; stock Spark ML stages only, so it loads anywhere.
+
+`probability = sigmoid(intercept + slope * margin)`: the calibration is affine on the margin, so that contributions to
+the margin stay additive in the score.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from pyspark import StorageLevel
+from pyspark.ml import Pipeline, PipelineModel
+from pyspark.ml.classification import GBTClassifier, LogisticRegression
+from pyspark.ml.feature import Imputer, SQLTransformer, VectorAssembler, VectorSlicer
+from pyspark.ml.regression import GeneralizedLinearRegression, GeneralizedLinearRegressionModel
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from ml.reasons import FILLED, MISSING
+
+LABEL = "bad"
+MARGIN = "margin"
+PD = "prediction"
+LOG_ODDS = "log_odds"
+_FEATURES = "features"
+
+
+@dataclass(frozen=True)
+class Boosting:
+    """What the trees are grown with."""
+
+    trees: int = 40
+    depth: int = 3
+    step_size: float = 0.1
+    subsampling: float = 0.8
+    least_rows_a_leaf: int = 20
+    largest_share_of_features: str = "0.4"
+    bins: int = 64
+    seed: int = 1
+
+
+SMALL_SAMPLE = Boosting(trees=20, depth=2, least_rows_a_leaf=5)
+"""For some hundred rows: stumps of two splits, few of them."""
+
+
+class UnfitError(Exception):
+    """The rows cannot carry a model: the message says what is wrong with them."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Which features go in, and which of them get a flag for being unknown."""
+
+    features: tuple[str, ...]
+    flagged: tuple[str, ...]
+
+
+def usable_inputs(rows: DataFrame, candidates: Sequence[str]) -> Inputs:
+    """The candidates that tell something in these rows: one that is unknown everywhere, or the same, does not.
+
+    Raises UnfitError where none does.
+    """
+    count = F.count(F.lit(1)).alias("rows")
+    found = rows.agg(count, *(column for name in candidates for column in _told_of(name))).collect()[0].asDict()
+    varies = {name for name in candidates if found[f"{name} low"] != found[f"{name} high"]}
+    flagged = {name for name in candidates if 0 < found[f"{name} unknown"] < found["rows"]}
+    if not varies | flagged:
+        raise UnfitError(f"of {found['rows']} training rows no feature differs from one to another")
+    return Inputs(
+        tuple(name for name in candidates if name in varies | flagged), tuple(name for name in candidates if name in flagged)
+    )
+
+
+def _told_of(name: str) -> list[Column]:
+    number = F.col(name).cast("double")
+    known = F.when(~F.isnan(number), number)
+    return [
+        F.min(known).alias(f"{name} low"),
+        F.max(known).alias(f"{name} high"),
+        F.coalesce(F.sum(F.when(known.isNull(), 1).otherwise(0)), F.lit(0)).alias(f"{name} unknown"),
+    ]
+
+
+def fit_preparation(rows: DataFrame, inputs: Inputs) -> PipelineModel:
+    """Fit the stages that flag what is unknown, fill it with the median, and assemble a vector."""
+    numbers = ", ".join(f"cast(`{name}` as double) as `{name}__number`" for name in inputs.features)
+    flags = "".join(
+        f", double(`{name}` is null or isnan(cast(`{name}` as double))) as `{name}{MISSING}`" for name in inputs.flagged
+    )
+    stages = [
+        SQLTransformer(statement=f"select *, {numbers}{flags} from __THIS__"),
+        Imputer(
+            strategy="median",
+            inputCols=[f"{name}__number" for name in inputs.features],
+            outputCols=[f"{name}{FILLED}" for name in inputs.features],
+        ),
+        VectorAssembler(
+            inputCols=[*(f"{name}{FILLED}" for name in inputs.features), *(f"{name}{MISSING}" for name in inputs.flagged)],
+            outputCol=_FEATURES,
+        ),
+    ]
+    return Pipeline(stages=stages).fit(rows)
+
+
+@contextmanager
+def prepared(rows: DataFrame, preparation: PipelineModel) -> Iterator[DataFrame]:
+    """The rows as vectors, kept for as long as models are fitted on them.
+
+    In one order, whatever the run that made them: the same rows and seed give the same trees only so, since
+    subsampling goes by place.
+    """
+    vectors = preparation.transform(rows).select("seller_id", "as_of", _FEATURES, F.col(LABEL).cast("double").alias(LABEL))
+    ordered = vectors.repartitionByRange("seller_id", "as_of").sortWithinPartitions("seller_id", "as_of")
+    kept = ordered.persist(StorageLevel.MEMORY_AND_DISK)
+    try:
+        classes = kept.agg(F.min(LABEL), F.max(LABEL)).collect()[0]
+        if classes[0] == classes[1]:
+            raise UnfitError("the training rows are all good, all bad, or none: there is nothing to learn from them")
+        yield kept
+    finally:
+        kept.unpersist()
+
+
+def fit_trees(vectors: DataFrame, preparation: PipelineModel, boosting: Boosting) -> PipelineModel:
+    """Fit boosted trees on prepared rows; the model goes from a feature row to its `margin`, a vector of one."""
+    trees = GBTClassifier(
+        featuresCol=_FEATURES,
+        labelCol=LABEL,
+        maxIter=boosting.trees,
+        maxDepth=boosting.depth,
+        stepSize=boosting.step_size,
+        subsamplingRate=boosting.subsampling,
+        minInstancesPerNode=boosting.least_rows_a_leaf,
+        featureSubsetStrategy=boosting.largest_share_of_features,
+        maxBins=boosting.bins,
+        seed=boosting.seed,
+    )
+    # not taken by the constructor
+    trees.setRawPredictionCol("raw").setProbabilityCol("raw_probability").setPredictionCol("raw_class")
+    margin = VectorSlicer(inputCol="raw", outputCol=MARGIN, indices=[1])
+    return PipelineModel([*preparation.stages, trees.fit(vectors), margin])
+
+
+def fit_scorecard(vectors: DataFrame, preparation: PipelineModel) -> PipelineModel:
+    """Fit the baseline that is always reported beside: a logistic regression on the same features, standardised.
+
+    Its `margin` (a vector of one) is the log-odds of bad. It is never registered.
+    """
+    # a ridge of 0.02 a standardised feature keeps some hundred rows with some thirty features from running away
+    logistic = LogisticRegression(featuresCol=_FEATURES, labelCol=LABEL, regParam=0.02, elasticNetParam=0.0)
+    logistic.setRawPredictionCol("raw").setProbabilityCol("raw_probability").setPredictionCol("raw_class")
+    margin = VectorSlicer(inputCol="raw", outputCol=MARGIN, indices=[1])
+    return PipelineModel([*preparation.stages, logistic.fit(vectors), margin])
+
+
+def fit_calibration(rows: DataFrame) -> GeneralizedLinearRegressionModel:
+    """Fit log-odds of bad = intercept + slope * margin on rows that the trees did not see: `margin`, `bad`.
+
+    Raises UnfitError where the margin does not rank the rows at all: a slope of 0 or below.
+    """
+    fitted = GeneralizedLinearRegression(
+        family="binomial", link="logit", featuresCol=MARGIN, labelCol=LABEL, predictionCol=PD, linkPredictionCol=LOG_ODDS
+    ).fit(rows.select(MARGIN, F.col(LABEL).cast("double").alias(LABEL)))
+    slope = float(fitted.coefficients[0])
+    if not slope > 0:
+        raise UnfitError(f"on rows that it did not see the model ranks no better than chance (slope {slope:.3f})")
+    return fitted
+
+
+def whole_model(trees: PipelineModel, calibration: GeneralizedLinearRegressionModel) -> PipelineModel:
+    """One model from a feature row to `prediction`, the PD, and `log_odds`."""
+    return PipelineModel([*trees.stages, calibration])

@@ -1,0 +1,199 @@
+"""The MLflow registry: evidence of every version, and loading one by its number.
+
+Who is champion is decided by gold.signoffs; the alias here follows it.
+"""
+
+import contextlib
+import io
+import logging
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, Schema
+from pyspark.ml import PipelineModel
+
+from conf.errors import UserError
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+_SQLITE = "sqlite:///"
+
+
+@dataclass(frozen=True)
+class Delta:
+    """A Delta table that went into a model: where, which version, which rows of it."""
+
+    name: str
+    path: str
+    version: int
+    rows: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that is registered with a version."""
+
+    parameters: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    description: str
+    """Markdown; begins with a plain sentence, since lists show the first line raw."""
+    artifacts: Mapping[str, str | bytes]
+    """File name to content: the card, its plots."""
+    documents: Mapping[str, Any]
+    """File name to what is kept as JSON: the reference of the reasons, the features."""
+    tables: Sequence[Delta]
+    features: Sequence[str]
+    example: Mapping[str, Any]
+    """One feature row, for the input example."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A registered version, ready to score."""
+
+    pipeline: PipelineModel
+    name: str
+    version: int
+    run_id: str
+    features: tuple[str, ...]
+    reference: Mapping[str, Any]
+
+
+def register(uri: str, experiment: str, name: str, model: PipelineModel, evidence: Evidence) -> tuple[int, str]:
+    """Log a model with its evidence and register it as the challenger; return its version and its MLflow run."""
+    with _client(uri) as client:
+        experiment_id = _experiment(client, uri, experiment)
+        with mlflow.start_run(experiment_id=experiment_id, run_name=name) as run:
+            mlflow.set_tags(dict(evidence.tags))
+            mlflow.log_params(dict(evidence.parameters))
+            mlflow.log_metrics({key: float(value) for key, value in evidence.metrics.items()})
+            for table in evidence.tables:
+                dataset = mlflow.data.load_delta(path=table.path, version=str(table.version), name=table.name)
+                mlflow.log_input(dataset, context="training", tags={"rows": table.rows})
+            for file, document in evidence.documents.items():
+                mlflow.log_dict(document, file)
+            with tempfile.TemporaryDirectory() as folder:
+                for file, content in evidence.artifacts.items():
+                    path = Path(folder) / file
+                    path.write_bytes(content.encode() if isinstance(content, str) else content)
+                    mlflow.log_artifact(str(path))
+            logged = mlflow.spark.log_model(
+                model,
+                artifact_path="model",
+                registered_model_name=name,
+                signature=_signature(evidence.features),
+                input_example=_example(evidence),
+                pip_requirements=_requirements(),
+            )
+            run_id = run.info.run_id
+        version = str(logged.registered_model_version)
+        link = f"[the run with metrics, parameters, datasets and the model card](#/experiments/{experiment_id}/runs/{run_id})"
+        client.update_model_version(name, version, description=f"{evidence.description}\n\nEvidence: {link}.\n")
+        for key, value in evidence.tags.items():
+            client.set_model_version_tag(name, version, key, value)
+        client.set_registered_model_alias(name, CHALLENGER, version)
+    return int(version), run_id
+
+
+def resolve(uri: str, name: str, wanted: str) -> int:
+    """Version number of `champion`, `challenger` or a number; UserError where there is none."""
+    with _client(uri) as client:
+        try:
+            if wanted in (CHAMPION, CHALLENGER):
+                return int(client.get_model_version_by_alias(name, wanted).version)
+            if not wanted.isdigit():
+                raise UserError(f"model version {wanted!r}: want a number, champion or challenger")
+            return int(client.get_model_version(name, wanted).version)
+        except MlflowException as error:
+            raise _told(error, uri, name, wanted) from None
+
+
+def load(uri: str, name: str, version: int) -> Loaded:
+    """Load one version with the documents that it was registered with."""
+    with _client(uri) as client:
+        try:
+            found = client.get_model_version(name, str(version))
+            run_id = str(found.run_id)
+            features = mlflow.artifacts.load_dict(f"runs:/{run_id}/features.json")
+            reference = mlflow.artifacts.load_dict(f"runs:/{run_id}/reference.json")
+            pipeline = mlflow.spark.load_model(f"models:/{name}/{version}")
+        except MlflowException as error:
+            raise _told(error, uri, name, str(version)) from None
+    return Loaded(pipeline, name, version, run_id, tuple(features["features"]), reference)
+
+
+def set_champion(uri: str, name: str, version: int) -> None:
+    """Point the alias at the version that was signed off."""
+    with _client(uri) as client:
+        client.set_registered_model_alias(name, CHAMPION, str(version))
+
+
+def _told(error: MlflowException, uri: str, name: str, wanted: str) -> UserError:
+    return UserError(
+        f"registry {uri}: model {name} {wanted}: {str(error).splitlines()[0]}."
+        " Run `seller-credit train` to register one, or check mlflow.tracking_uri and mlflow.model."
+    )
+
+
+@contextlib.contextmanager
+def _client(uri: str) -> Iterator[MlflowClient]:
+    """A client of one registry, its chatter kept off the console, and a private folder for models on their way."""
+    before = {name: logging.getLogger(name).level for name in ("mlflow", "alembic", "py4j")}
+    for name in before:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    if uri.startswith(_SQLITE):
+        Path(uri.removeprefix(_SQLITE)).resolve().parent.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    own_folder = "MLFLOW_DFS_TMP" not in os.environ
+    with contextlib.ExitStack() as stack:
+        if own_folder:
+            # the default is one folder in /tmp that every user of the machine knows
+            os.environ["MLFLOW_DFS_TMP"] = stack.enter_context(tempfile.TemporaryDirectory(prefix="seller-credit-"))
+        # it prints links to pages that only a server shows
+        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        try:
+            mlflow.set_tracking_uri(uri)
+            mlflow.set_registry_uri(uri)
+            yield MlflowClient(uri, uri)
+        finally:
+            if own_folder:
+                del os.environ["MLFLOW_DFS_TMP"]
+            for name, level in before.items():
+                logging.getLogger(name).setLevel(level)
+
+
+def _experiment(client: MlflowClient, uri: str, name: str) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    location = None
+    if uri.startswith(_SQLITE):
+        # beside the database: MLflow's default is the folder in which the command happens to run
+        location = (Path(uri.removeprefix(_SQLITE)).resolve().parent / "mlflow-artifacts").as_uri()
+    return str(client.create_experiment(name, artifact_location=location))
+
+
+def _signature(features: Sequence[str]) -> ModelSignature:
+    # written out: one inferred from rows marks a column as required when those rows happen to have it
+    inputs = Schema([ColSpec("double", name, required=False) for name in features])
+    return ModelSignature(inputs=inputs, outputs=Schema([ColSpec("double", "prediction")]))
+
+
+def _example(evidence: Evidence) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame([{name: evidence.example.get(name) for name in evidence.features}]).astype("float64")
+
+
+def _requirements() -> list[str]:
+    from importlib.metadata import version
+
+    return [f"{package}=={version(package)}" for package in ("mlflow", "pyspark", "pandas", "numpy")]

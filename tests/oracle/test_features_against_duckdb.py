@@ -1,0 +1,87 @@
+"""Features of a generated ledger, by sweep and by rebuild, against DuckDB over the raw files."""
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from pyspark.sql import SparkSession
+
+from conf.files import parse_yaml, validate
+from conf.source import Source
+from jobs.aggregate import aggregate
+from jobs.features import features
+from jobs.ingest import ingest
+from jobs.lakehouse.lake import Lake
+from tests.conftest import lake_at
+from tests.oracle.ledger import FIRST_DAY, MAPPING, known_features, random_ledger, write_deliveries
+from transforms.features.known import features_by_rebuild, known_sellers
+from transforms.tables.bronze import DELIVERIES, LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS, SELLERS
+from transforms.tables.gold import SELLER_FEATURES
+from transforms.tables.silver import SELLER_DAY
+
+TODAY = FIRST_DAY + timedelta(days=900)
+
+
+def rows_of(lake: Lake, run_id: str) -> list[tuple[object, ...]]:
+    rows = lake.read(SELLER_FEATURES).filter(f"run_id = '{run_id}'").drop("run_id").orderBy("seller_id").collect()
+    return [tuple(row) for row in rows]
+
+
+def rebuilt(lake: Lake, as_of: date) -> list[tuple[object, ...]]:
+    sellers = lake.read(SELLERS)
+    labels = known_sellers(sellers, lake.read(SELLER_DAY), lake.spark.createDataFrame([(as_of,)], "as_of date"))
+    events = [lake.read(table) for table in (ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS)]
+    rows = features_by_rebuild(*events, sellers, labels, lake.kinds_told()).orderBy("seller_id").collect()
+    return [tuple(row) for row in rows]
+
+
+# an example is a whole ledger of some 700 records and three as-of days: few examples, each of many stories
+@pytest.mark.parametrize("examples", [2])
+def test_sweep_and_rebuild_give_what_duckdb_gives(
+    spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, examples: int
+) -> None:
+    @settings(
+        max_examples=examples, deadline=None, derandomize=True, database=None,
+        phases=[Phase.generate], suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(seed=st.integers(0, 2**32), closed_after=st.integers(60, 300))
+    def check(seed: int, closed_after: int) -> None:
+        folder = tmp_path_factory.mktemp("ledger")
+        lake = lake_at(spark, folder)
+        data, places = parse_yaml(MAPPING, "ledger.yml")
+        source = validate(Source, data, places, "ledger.yml")
+        write_deliveries(folder / "in", random_ledger(seed, sellers=8, orders=600, days=420))
+        first = FIRST_DAY + timedelta(days=closed_after)
+        told = FIRST_DAY + timedelta(days=600)
+
+        # history up to a day, closed; then all the rest at once, months late
+        ingest(lake, source, str(folder / "in"), None, TODAY, None, str(first))
+        aggregate(lake, first)
+        ingest(lake, source, str(folder / "in"), told, TODAY)
+        aggregate(lake, told)
+
+        as_of_days = [first + timedelta(days=1), FIRST_DAY + timedelta(days=400), told + timedelta(days=1)]
+        wanted = known_features(folder / "in", as_of_days, first, told)
+        for as_of in as_of_days:
+            features(lake, as_of)
+            swept = lake.last_run("features", f"as_of={as_of}")
+            assert swept is not None
+            by_sweep = rows_of(lake, swept.run_id)
+            assert by_sweep == rebuilt(lake, as_of)
+            names = lake.read(SELLER_FEATURES).drop("run_id").columns
+            for row in by_sweep:
+                have = dict(zip(names, row, strict=True))
+                want = wanted[have["seller_id"], as_of]
+                assert {name: have[name] for name in want} == want, (have["seller_id"], as_of, seed)
+            assert {row[0] for row in by_sweep} == {seller for seller, day in wanted if day == as_of}
+
+        counted = lake.read(DELIVERIES).selectExpr("sum(records_in)", "sum(duplicate)", "sum(quarantined)").collect()[0]
+        ledger = random_ledger(seed, sellers=8, orders=600, days=420)
+        records = [row for rows in ledger.values() for row in rows]
+        assert counted[0] == len(records)
+        assert counted[1] == len(records) - len({row["id"] for row in records})
+        assert counted[2] == 0
+
+    check()

@@ -1,0 +1,105 @@
+"""What a shop is born with: size, margin, habits, debts. All by hashing, so that any worker can find them anew."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from conf.world import World
+from transforms.market.chance import Chance, Flags, Floats, Longs
+from transforms.market.seasons import CATEGORY_SHARE
+
+REGIONS = ("east", "south", "north", "southwest", "central", "northeast")
+REGION_SHARE = np.array([0.38, 0.27, 0.14, 0.09, 0.08, 0.04])
+REGISTERED_BEFORE_DAYS = 1_825
+"""A shop that was open at the start registered at most so many days before."""
+
+
+@dataclass(frozen=True)
+class Traits:
+    """Arrays, one entry a seller. Yuan and weeks where not said otherwise."""
+
+    number: Longs
+    category: Longs
+    region: Longs
+    registered_day: Longs
+    opened_day: Longs
+    sales: Floats
+    visible: Floats
+    order_value: Floats
+    persistence: Floats
+    spread: Floats
+    trend: Floats
+    quality: Floats
+    margin: Floats
+    fixed: Floats
+    living: Floats
+    buffer_weeks: Floats
+    debt_service: Floats
+    is_debt_visible: Flags
+    prudence: Floats
+    is_willing: Flags
+    propensity: Floats
+    lift: Floats
+    closing_hazard: Floats
+    brushed_share: Floats
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+    def slice(self, part: slice) -> "Traits":
+        return Traits(**{field.name: getattr(self, field.name)[part] for field in fields(self)})
+
+
+def _one_of(uniform: Floats, shares: Floats) -> Longs:
+    return np.minimum(np.searchsorted(np.cumsum(shares), uniform), len(shares) - 1).astype(np.int64)
+
+
+def traits_of(world: World, numbers: Longs) -> Traits:
+    """The traits of the sellers of these numbers."""
+    chance = Chance(world.seed, numbers)
+    shops, money, lending = world.shops, world.money, world.lending
+    relative = np.minimum(np.exp(shops.size_spread * chance.normal("size")), shops.largest_times_median)
+    sales = shops.median_weekly_sales_yuan * relative
+    visible = chance.between("visible", shops.visible_share)
+    quality = chance.normal("quality")
+    was_open = chance.uniform("open at start") < shops.open_at_start
+    # no shop opens in the last fifth: it could not show a quarter of sales before the world ends
+    opens = np.floor(chance.uniform("opening day") * 0.8 * world.days).astype(np.int64)
+    opened = np.where(was_open, 0, opens)
+    registered = np.where(
+        was_open, -np.floor(chance.uniform("registered") * REGISTERED_BEFORE_DAYS).astype(np.int64), opens
+    )
+    orders = shops.orders_a_week * relative**shops.order_growth_with_size * np.exp(0.3 * chance.normal("orders"))
+    margin = chance.between("margin", money.margin)
+    profit = sales * visible * margin
+    fixed_share = chance.between("fixed", money.fixed_share)
+    fixed = profit * fixed_share
+    profit = profit - fixed
+    is_indebted = chance.uniform("indebted") < money.indebted_shops
+    is_brushing = chance.uniform("brushing") < shops.brushing_shops
+    return Traits(
+        number=numbers,
+        category=_one_of(chance.uniform("category"), CATEGORY_SHARE),
+        region=_one_of(chance.uniform("region"), REGION_SHARE),
+        registered_day=registered,
+        opened_day=opened,
+        sales=sales,
+        visible=visible,
+        order_value=np.maximum(sales * visible / orders, 20.0),
+        persistence=chance.between("persistence", world.demand.persistence),
+        spread=chance.between("spread", world.demand.spread),
+        trend=world.demand.trend_spread * chance.normal("trend") + 0.03 * quality,
+        quality=quality,
+        margin=margin,
+        fixed=fixed,
+        living=profit * chance.between("living", money.withdrawn_share),
+        buffer_weeks=chance.between("buffer", money.buffer_weeks),
+        debt_service=np.where(is_indebted, profit * chance.between("debt", money.debt_service_share), 0.0),
+        is_debt_visible=chance.uniform("debt visible") < money.debt_visible,
+        prudence=chance.uniform("prudence"),
+        is_willing=chance.uniform("willing") < lending.willing_shops,
+        propensity=0.6 * chance.normal("propensity"),
+        lift=chance.between("lift", lending.sales_lift),
+        closing_hazard=chance.between("closing", shops.closing_a_year) / 52.0,
+        brushed_share=np.where(is_brushing, chance.between("brushed", shops.brushed_orders), 0.0),
+    )
