@@ -21,7 +21,7 @@ COVERAGE := $(ROOMS:%=--cov=%) --cov-report=term:skip-covered
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo real test unit test-full lint types imports format dist zip-smoke cluster-smoke lock clean
+.PHONY: help setup setup-tests demo mlflow real test unit test-full lint types imports format dist zip-smoke cluster-smoke lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -34,15 +34,53 @@ setup-tests: ## what the tests need: the same, the development packages and Chro
 	@command -v $(PYTHON) >/dev/null || { echo "set-up: Seller Credit needs Python 3.11: there is no $(PYTHON) on the PATH (make PYTHON=/path/to/python3.11 ...)." >&2; exit 2; }
 	@$(PYTHON) -E -m tools.prepare --for-tests
 
-# ---- the chain of the demo: one process, steps joined by the word `then` -------------------------------------------
-demo: setup ## a simulated marketplace from events to decisions, in demo/
+# ---- the chain of the demo: one process and one Spark session, steps joined by the word `then` ----------------------
+# History is taken in by one run, up to the day that the deliveries of 31 August 2024 close; then three days one by one.
+DEMO := SELLER_CREDIT_LAKE__ROOT=demo/lake SELLER_CREDIT_MLFLOW__TRACKING_URI=sqlite:///demo/mlflow.db
+MARKET := --source marketplace --input demo/world/deliveries
+demo: setup ## a simulated marketplace from its ledger to offers and one seller's page, in demo/
 	@mkdir -p demo
-	@$(ENV) seller-credit --help
+	@$(ENV) $(DEMO) seller-credit simulate --out demo/world \
+	    then ingest $(MARKET) --through 2024-08-31 \
+	    then aggregate --through 2024-08-31 \
+	    then training-set --from 2021-08 --to 2023-11 \
+	    then train --trained-on 2023-09-01 --trainer 'modeller of the demo' \
+	    then promote challenger --approver 'risk officer of the demo' \
+	        --override 'simulated data, and too few bads for the gates: promoted to show the chain' \
+	    then features --as-of 2024-06-01 then score --as-of 2024-06-01 then decide --as-of 2024-06-01 \
+	    then features --as-of 2024-08-01 then score --as-of 2024-08-01 then decide --as-of 2024-08-01 \
+	    then daily $(MARKET) --as-of 2024-09-02 \
+	    then daily $(MARKET) --as-of 2024-09-03 \
+	    then daily $(MARKET) --as-of 2024-09-04 \
+	    then record $(DEMO_OFFER) --format html --out demo/records/offer.html \
+	    then record $(DEMO_DECLINE) --format html --out demo/records/decline.html \
+	    then record $(DEMO_THIN) --format html --out demo/records/not-enough-history.html \
+	    then status
+	@echo
+	@echo 'Open:  demo/records/offer.html  demo/records/decline.html  demo/records/not-enough-history.html'
+	@echo 'Model: make mlflow, then http://127.0.0.1:5000/#/models/seller-credit'
 
-# ---- the chain on a public data set ---------------------------------------------------------------------------------
-real: setup ## the same chain on a public data set, in demo/
+mlflow: ## the MLflow pages of the demo's models, on loopback until Ctrl-C
+	@$(ENV) mlflow server --backend-store-uri sqlite:///demo/mlflow.db --host 127.0.0.1 --port 5000
+
+# ---- the chain on real VAT invoices: INVOICES is the folder with invoices.parquet and enterprises.csv -----------------
+INVOICES ?= ../shared/data/invoices
+REAL := SELLER_CREDIT_LAKE__ROOT=demo/real-lake SELLER_CREDIT_MLFLOW__TRACKING_URI=sqlite:///demo/real-mlflow.db
+real: setup ## the same chain on real VAT invoices of 425 firms (INVOICES=folder), in demo/
+	@[ -f '$(INVOICES)/invoices.parquet' ] || { echo "make real: no invoices.parquet in $(INVOICES): say where it is, make real INVOICES=/path/to/folder" >&2; exit 2; }
 	@mkdir -p demo
-	@$(ENV) seller-credit --help
+	@$(ENV) $(REAL) seller-credit ingest --source vat_invoices --input '$(INVOICES)' \
+	    then aggregate --through 2020-03-31 \
+	    then training-set --given \
+	    then train --cross-validate 5x5 --trainer 'modeller of the demo' --policy no_loan_book \
+	    then promote challenger --approver 'risk officer of the demo' --override 'shows the chain on real input' \
+	    then features --as-of 2020-03-01 \
+	    then score --as-of 2020-03-01 \
+	    then decide --as-of 2020-03-01 --policy no_loan_book \
+	    then record E1 --policy no_loan_book --format html --out demo/records/real-E1.html \
+	    then status
+	@echo
+	@echo 'Open: demo/records/real-E1.html'
 # ---------------------------------------------------------------------------------------------------------------------
 
 test: lint types imports unit ## all that must hold before a commit: lint, types, import rules, tests with coverage

@@ -104,7 +104,7 @@ def _write_days(records: DataFrame, place: Path, feed: str) -> None:
     """Write one Parquet file a delivery day and feed; the planted faults of the records go to the truth.
 
     The same files whatever the parallelism: a day's records are in one task, in order. Written through Arrow and not
-    by partitionBy: of the demo's 5,630 files the latter took 276 seconds and this 119, on the same two busy cores.
+    by partitionBy: the demo's loans, 48,420 records in 1282 files, took 4 seconds of processor time and not 26.
     """
     keys = [name for name in ("event_id", "voids", "shop_id", "changed_on") if name in records.columns]
     in_order = records.repartition("delivered_on").sortWithinPartitions("delivered_on", *keys, "faults")

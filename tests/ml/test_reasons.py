@@ -17,6 +17,7 @@ from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import SparkSession
 
 from ml.reasons import (
+    ROWS_AT_ONCE,
     Reference,
     Trees,
     by_feature,
@@ -167,8 +168,11 @@ def test_a_row_is_explained_the_same_alone_and_among_others(trees: Trees, rows: 
     together = by_feature(trees, contributions(trees, rows))
     alone = [by_feature(trees, contributions(trees, rows[place : place + 1]))[0] for place in range(len(rows))]
     assert np.array_equal(together, np.array(alone))
-    turned = by_feature(trees, contributions(trees, np.asfortranarray(rows[::-1])))
-    assert np.array_equal(together, turned[::-1])
+    many = np.vstack([rows[::-1]] * 7)
+    assert len(many) > 2 * ROWS_AT_ONCE
+    assert np.array_equal(by_feature(trees, contributions(trees, many)), np.vstack([together[::-1]] * 7))
+    by_column = np.asfortranarray(rows)
+    assert np.array_equal(by_feature(trees, contributions(trees, by_column)), together)
 
 
 def test_a_flag_joins_its_feature(trees: Trees, rows: NDArray[np.float64]) -> None:

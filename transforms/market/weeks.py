@@ -18,7 +18,7 @@ from transforms.market.chance import Chance, Floats, Longs
 from transforms.market.traits import Traits, traits_of
 
 SELLERS_AT_ONCE = 2_000
-"""About 350 MB of arrays at 209 weeks, once the weeks' rows are put together."""
+"""About 280 MB at 210 weeks, once the weeks' rows are put together."""
 
 MONEY = (
     "sale",
