@@ -26,7 +26,15 @@ from jobs.lakehouse.deliveries import (
     header_of,
 )
 from jobs.lakehouse.lake import Lake, Run, schema_of
-from transforms.intake.identity import ACCEPTED, DUPLICATE, QUARANTINED, classify_events, classify_versions
+from transforms.intake.identity import (
+    ACCEPTED,
+    DUPLICATE,
+    QUARANTINED,
+    is_correction,
+    judge_events,
+    judge_versions,
+    resolve_corrections,
+)  # fmt: skip
 from transforms.intake.mapping import MALFORMED, Calendar, map_records, mapping_problems, unclaimed
 from transforms.tables.bronze import DELIVERIES, EVENT_TABLES, QUARANTINE, SELLERS
 from transforms.tables.table import Table
@@ -79,6 +87,7 @@ def _take_in(run: Run, source: Source, deliveries: Sequence[Delivery], root: str
     refused = [(delivery, file) for delivery in deliveries for file in delivery.refused]
     frames: dict[str, list[DataFrame]] = {}
     judged: list[DataFrame] = []
+    kept: list[DataFrame] = []
     for group in _readable(run.lake, source, deliveries, refused):
         raw = _raw(run.lake, source, group, deliveries, root)
         for feed in group.feeds:
@@ -88,15 +97,26 @@ def _take_in(run: Run, source: Source, deliveries: Sequence[Delivery], root: str
             judged.append(left_over.withColumn("status", F.lit(QUARANTINED)).persist(StorageLevel.DISK_ONLY))
     for event, mapped in frames.items():
         table = EVENT_TABLES[event]
-        # read three times below (counts, accepted, refused): on disk, since a load may be larger than memory
-        records = _judge(run, table, reduce(DataFrame.unionByName, mapped)).persist(StorageLevel.DISK_ONLY)
-        judged.append(records)
-        run.append(table, _laid_out(records.filter(F.col("status") == ACCEPTED).select(*table.names), table))
+        records = reduce(DataFrame.unionByName, mapped)
+        known = _known(run, table, records)
+        if table is SELLERS:
+            parts = [judge_versions(records, known).persist(StorageLevel.DISK_ONLY)]
+        else:
+            # read again for corrections, counts, accepted and refused: on disk, since a load may be larger than memory
+            events = judge_events(records, known).persist(StorageLevel.DISK_ONLY)
+            kept.append(events)
+            parts = [
+                events.filter(~is_correction()),
+                resolve_corrections(events, known, table).persist(StorageLevel.DISK_ONLY),
+            ]
+        judged += parts
+        accepted = reduce(DataFrame.unionByName, parts).filter(F.col("status") == ACCEPTED).select(*table.names)
+        run.append(table, _laid_out(accepted, table))
     outcome = _count(judged)
     _check_against_footers(source, deliveries, refused, outcome)
     _append_quarantine(run, judged, refused, calendar)
     totals = _append_deliveries(run, source, deliveries, refused, outcome)
-    for records in judged:
+    for records in (*judged, *kept):
         records.unpersist()
     return totals
 
@@ -190,19 +210,16 @@ def _path_of(uri: str, root: str) -> str:
     return unquote(parts.path) if "://" not in root else parts.netloc + unquote(parts.path)
 
 
-def _judge(run: Run, table: Table, records: DataFrame) -> DataFrame:
+def _known(run: Run, table: Table, records: DataFrame) -> DataFrame:
+    """The published rows that these records may repeat, contradict or void."""
     published = run.read(table)
     if run.lake.published_version(table) is None:
-        known = published
-    else:
-        day = "changed_on" if table is SELLERS else "event_day"
-        # one row: the oldest day that this load speaks of bounds what must be looked at
-        oldest = records.filter(F.size("reasons") == 0).agg(F.min(day)).collect()[0][0]
-        since = (oldest or run.lake.settings.calendar.first_day) - timedelta(days=CORRECTION_SPAN_DAYS)
-        known = published.filter((F.col(day) >= F.lit(since)) & (F.col("arrival_month") >= F.lit(f"{since:%Y-%m}")))
-    if table is SELLERS:
-        return classify_versions(records, known)
-    return classify_events(records, known, table)
+        return published
+    day = "changed_on" if table is SELLERS else "event_day"
+    # one row: the oldest day that this load speaks of bounds what must be looked at
+    oldest = records.filter(F.size("reasons") == 0).agg(F.min(day)).collect()[0][0]
+    since = (oldest or run.lake.settings.calendar.first_day) - timedelta(days=CORRECTION_SPAN_DAYS)
+    return published.filter((F.col(day) >= F.lit(since)) & (F.col("arrival_month") >= F.lit(f"{since:%Y-%m}")))
 
 
 def _laid_out(accepted: DataFrame, table: Table) -> DataFrame:

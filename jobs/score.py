@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 from jobs.lakehouse.champion import champion
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake
+from ml.reasons import Reference
 from ml.registry import load, resolve
 from ml.scoring import score as score_rows
 from ml.scoring import scorer
@@ -35,7 +36,7 @@ def score(lake: Lake, as_of: date, model: str = CHAMPION) -> Report:
         bucket = F.pmod(F.xxhash64("seller_id"), F.lit(buckets)).cast("int")
         # by range of the bucket: hashing it again would put several into one task and leave others without any
         in_buckets = features.withColumn("bucket", bucket).repartitionByRange(buckets, "bucket").drop("bucket")
-        scores = score_rows(in_buckets, scorer(loaded)).select(
+        scores = score_rows(in_buckets, scorer(loaded.pipeline, Reference.from_dict(loaded.reference))).select(
             "*",
             bucket.alias("bucket"),
             F.lit(run.run_id).alias("run_id"),

@@ -289,12 +289,11 @@ def _create_statement(table: Table, path: str) -> str:
     columns = ", ".join(f"`{c.name}` {c.declared} COMMENT {_quoted(c.meaning)}" for c in table)
     partitions = f" PARTITIONED BY ({', '.join(table.partitioned_by)})" if table.partitioned_by else ""
     properties = {f"delta.constraints.{name}": condition for name, condition in table.checks.items()}
-    if not table.statistics:
-        properties["delta.dataSkippingNumIndexedCols"] = "0"
+    properties["delta.dataSkippingNumIndexedCols"] = str(table.leading)
     listed = ", ".join(f"{_quoted(key)} = {_quoted(value)}" for key, value in properties.items())
     return (
         f"CREATE TABLE delta.`{path}` ({columns}) USING DELTA{partitions} COMMENT {_quoted('one row is ' + table.row)}"
-        + (f" TBLPROPERTIES ({listed})" if properties else "")
+        f" TBLPROPERTIES ({listed})"
     )
 
 

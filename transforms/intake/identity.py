@@ -12,24 +12,26 @@ _OWN_TO_A_CORRECTION = (
 )
 
 
-def classify_versions(records: DataFrame, known: DataFrame) -> DataFrame:
+def judge_versions(records: DataFrame, known: DataFrame) -> DataFrame:
     """Add `status` to seller versions. A version repeats another when it says the same of the same seller and day."""
     identity = F.concat_ws("/", "seller_id", "changed_on", "content_hash")
-    return _drop_helpers(_repeats(records.withColumn("identity", identity), _hashes(known, identity)))
+    return _repeats(records.withColumn("identity", identity), _hashes(known, identity))
 
 
-def classify_events(records: DataFrame, known: DataFrame, table: Table) -> DataFrame:
-    """Add `status` to events, and give corrections the values of the events that they void.
+def judge_events(records: DataFrame, known: DataFrame) -> DataFrame:
+    """Add `status` to events, corrections apart: `resolve_corrections` has the last word on those.
 
-    `records` come from `map_records`; `known` are the table's published events that this batch can touch: those of
-    its event days, and of the span in which a correction's original is looked for. The outcome is that of taking
-    the deliveries in one after another:
-    a repeat in every field is a duplicate; the same id with other content is a conflict: within one delivery all of
-    them are refused, against an earlier delivery the newcomer is. A correction whose original is unknown when it
-    arrives, is a correction itself, or was voided already, is refused.
+    `records` come from `map_records`; `known` are the table's published events that this batch can touch. The outcome
+    is that of taking the deliveries in one after another: a repeat in every field is a duplicate; the same id with
+    other content is a conflict: within one delivery all of them are refused, against an earlier delivery the newcomer
+    is.
     """
-    judged = _repeats(records.withColumn("identity", F.col("event_id")), _hashes(known, F.col("event_id")))
-    return _drop_helpers(_resolve_corrections(judged, known, table))
+    return _repeats(records.withColumn("identity", F.col("event_id")), _hashes(known, F.col("event_id")))
+
+
+def is_correction() -> Column:
+    """Of judged events: those that are accepted so far and take another event back."""
+    return (F.col("status") == ACCEPTED) & F.col("voids").isNotNull()
 
 
 def _hashes(known: DataFrame, identity: Column) -> DataFrame:
@@ -45,7 +47,8 @@ def _repeats(records: DataFrame, known: DataFrame) -> DataFrame:
     in_delivery = Window.partitionBy("identity", "delivery_order", "delivery_id")
     in_order = Window.partitionBy("identity").orderBy("delivery_order", "delivery_id", "file", "position")
     contradicts_itself = F.col("smallest") != F.col("largest")
-    hashed = placed.withColumns(
+    # the widest order first: rows are sorted once for all three windows
+    hashed = placed.withColumn("place", F.row_number().over(in_order)).withColumns(
         {
             "smallest": F.min("content_hash").over(in_delivery),
             "largest": F.max("content_hash").over(in_delivery),
@@ -56,7 +59,7 @@ def _repeats(records: DataFrame, known: DataFrame) -> DataFrame:
         {
             "first_hash": F.coalesce("known_hash", F.first(standing, ignorenulls=True).over(in_order)),
             # the earlier sound records of this identity: the first of them is the one that counts
-            "earlier": F.count(standing).over(in_order.rowsBetween(Window.unboundedPreceding, -1)),
+            "earlier": F.count(standing).over(in_order) - F.when(standing.isNotNull(), 1).otherwise(0),
         }
     )
     is_conflict = sound & (contradicts_itself | (F.col("content_hash") != F.col("first_hash")))
@@ -69,29 +72,28 @@ def _repeats(records: DataFrame, known: DataFrame) -> DataFrame:
             "reasons": F.when(conflict.isNotNull(), F.array(conflict)).otherwise(F.col("reasons")),
             "status": F.when(~sound | is_conflict, QUARANTINED).when(is_repeat, DUPLICATE).otherwise(ACCEPTED),
         }
-    )
+    ).drop("identity", "known_hash", "smallest", "largest", "first_hash", "earlier", "place")
 
 
-def _resolve_corrections(judged: DataFrame, known: DataFrame, table: Table) -> DataFrame:
-    is_correction = (F.col("status") == ACCEPTED) & F.col("voids").isNotNull()
+def resolve_corrections(judged: DataFrame, known: DataFrame, table: Table) -> DataFrame:
+    """The corrections among judged events, with the values of the events that they void.
+
+    A correction whose original is unknown when it arrives, is a correction itself, or was voided already, is refused.
+    `known` must go back as far as an original may lie. The caller should have persisted `judged`: it is read twice.
+    """
     values = [name for name in table.names if name not in _OWN_TO_A_CORRECTION]
+    columns = ("delivery_order", "sign", "arrival_day", *values)
+    corrections = judged.filter(is_correction())
+    wanted = corrections.select(F.col("voids").alias("event_id")).distinct()
+    here = judged.filter(F.col("status") == ACCEPTED).select("event_id", *columns)
+    before = known.withColumn("delivery_order", F.lit(-1)).select("event_id", *columns)
     originals = (
-        judged.filter(F.col("status") == ACCEPTED)
-        .select("event_id", "sign", "delivery_order", *(n for n in values if n != "sign"), "arrival_day")
-        .unionByName(
-            known.select("event_id", "sign", F.lit(-1).alias("delivery_order"), *(n for n in values if n != "sign"), "arrival_day")
-        )
-        .select(
-            F.col("event_id").alias("voids"),
-            F.struct("sign", "delivery_order", "arrival_day", *(n for n in values if n != "sign")).alias("original"),
-        )
+        here.unionByName(before)
+        .join(wanted, "event_id", "left_semi")
+        .select(F.col("event_id").alias("voids"), F.struct(*columns).alias("original"))
     )
     voided = known.filter(F.col("sign") == -1).select("voids", F.lit(True).alias("voided_before")).distinct()
-    joined = (
-        judged.filter(is_correction)
-        .join(originals, "voids", "left")
-        .join(voided, "voids", "left")
-    )
+    joined = corrections.join(originals, "voids", "left").join(voided, "voids", "left")
     knew = (F.col("original.delivery_order") <= F.col("delivery_order")) & (
         F.col("original.arrival_day") <= F.col("arrival_day")
     )
@@ -110,15 +112,9 @@ def _resolve_corrections(judged: DataFrame, known: DataFrame, table: Table) -> D
     )
     resolved = ranked.withColumns(
         {
-            **{name: F.col(f"original.{name}") for name in values if name not in ("sign", "seller_id")},
+            **{name: F.col(f"original.{name}") for name in values if name != "seller_id"},
             "reasons": F.when(problem.isNotNull(), F.array(problem)).otherwise(F.col("reasons")),
             "status": F.when(problem.isNotNull(), F.lit(QUARANTINED)).otherwise(F.col("status")),
         }
     )
-    return judged.filter(~is_correction).unionByName(resolved.select(*judged.columns))
-
-
-def _drop_helpers(judged: DataFrame) -> DataFrame:
-    return judged.drop("identity", "known_hash", "smallest", "largest", "first_hash", "earlier")
-
-
+    return resolved.select(*judged.columns)

@@ -18,7 +18,7 @@ SELLER_FEATURES = Table(
     key=("seller_id", "as_of", "run_id"),
     columns=(_SELLER, _AS_OF, _RUN, *FEATURE_COLUMNS),
     partitioned_by=("as_of", "run_id"),
-    statistics=False,
+    leading=1,
 )
 
 _OUTCOME = (

@@ -35,8 +35,8 @@ class Table:
     columns: tuple[Column, ...]
     partitioned_by: tuple[str, ...] = ()
     checks: Mapping[str, str] = field(default_factory=dict)
-    # nobody skips by value in this table, so statistics would only cost time
-    statistics: bool = True
+    leading: int = 6
+    """Columns, from the first, by whose smallest and largest values readers skip files: ids and days come first."""
 
     @property
     def names(self) -> tuple[str, ...]:
