@@ -116,8 +116,14 @@ def _constant_problems(name: str, kind: str, mapping: FieldMapping) -> list[str]
     if value is None:
         return []
     wanted: dict[str, tuple[type, ...]] = {
-        "id": (str, int), "text": (str,), "money": (int, float), "timestamp": (str,), "date": (str,),
-        "integer": (int,), "number": (int, float), "boolean": (bool,),
+        "id": (str, int),
+        "text": (str,),
+        "money": (int, float),
+        "timestamp": (str,),
+        "date": (str,),
+        "integer": (int,),
+        "number": (int, float),
+        "boolean": (bool,),
     }
     right = isinstance(value, wanted[kind]) and (kind == "boolean" or not isinstance(value, bool))
     return [] if right else [f"fields.{name}: constant {value!r} is no {kind}"]

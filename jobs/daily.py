@@ -41,9 +41,15 @@ def daily(lake: Lake, as_of: date, source: Source, root: str, policy: Policy) ->
 
 @step("daily", "seller-credit daily --as-of 2024-09-02 --source marketplace --input demo/world/deliveries")
 @click.option("--as-of", type=DAY, required=True, help="Features, scores and offers are made as of this day.")
-@click.option("--source", required=True, metavar="NAME_OR_FILE", help="Mapping that comes with the package, or a .yml file.")
-@click.option("--input", "root", required=True, metavar="PATH", help="Folder with the deliveries; new ones are taken in.")
-@click.option("--policy", default="standard", metavar="NAME_OR_FILE", help="Policy that comes with the package, or a .yml file.")
+@click.option(
+    "--source", required=True, metavar="NAME_OR_FILE", help="Mapping that comes with the package, or a .yml file."
+)
+@click.option(
+    "--input", "root", required=True, metavar="PATH", help="Folder with the deliveries; new ones are taken in."
+)
+@click.option(
+    "--policy", default="standard", metavar="NAME_OR_FILE", help="Policy that comes with the package, or a .yml file."
+)
 def command(invocation: Invocation, as_of: date, source: str, root: str, policy: str) -> Report:
     """Do one day's work: take in the deliveries of the day before, close it, then features, scores and offers."""
     return daily(invocation.lake(), as_of, load_source(source), root, load_policy(policy))

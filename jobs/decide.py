@@ -16,14 +16,18 @@ from transforms.lending.decide import decide as decide_on
 from transforms.lending.limit import FIGURES
 from transforms.tables.gold import DECISIONS, SCORES, SELLER_FEATURES
 
-_EARLIER = ("previous_grade", "previous_model_version", "earlier_grade_by_model", "earlier_model_version", "earlier_as_of")
+_EARLIER = (
+    "previous_grade",
+    "previous_model_version",
+    "earlier_grade_by_model",
+    "earlier_model_version",
+    "earlier_as_of",
+)
 
 
 def decide(lake: Lake, as_of: date, policy: Policy) -> Report:
     """Decide every seller that was scored as of a day."""
-    scored_by = lake.require_run(
-        "score", f"as_of={as_of}", f"Run `seller-credit score --as-of {as_of}` first."
-    )
+    scored_by = lake.require_run("score", f"as_of={as_of}", f"Run `seller-credit score --as-of {as_of}` first.")
     previous = _latest_before(lake, as_of)
     earlier = _latest_before(lake, as_of - timedelta(days=policy.grades.days_between_agreeing_snapshots - 1))
     identity = {
@@ -125,7 +129,9 @@ def _figures(run: Run, as_of: date) -> dict[str, float]:
 
 @step("decide", "seller-credit decide --as-of 2024-09-01 --policy standard")
 @click.option("--as-of", type=DAY, required=True, help="The day whose scores are decided on.")
-@click.option("--policy", default="standard", metavar="NAME_OR_FILE", help="Policy that comes with the package, or a .yml file.")
+@click.option(
+    "--policy", default="standard", metavar="NAME_OR_FILE", help="Policy that comes with the package, or a .yml file."
+)
 def command(invocation: Invocation, as_of: date, policy: str) -> Report:
     """Decide what every scored seller is offered: grade, limit, price and reasons, by a versioned policy."""
     return decide(invocation.lake(), as_of, load_policy(policy))

@@ -26,8 +26,8 @@ def features(lake: Lake, as_of: date, mode: str = "sweep") -> Report:
         tiles, sellers = run.read(SELLER_DAY), run.read(SELLERS)
         labels = known_sellers(sellers, tiles, lake.spark.createDataFrame([(as_of,)], "as_of date"))
         if mode == "rebuild":
-            events = [run.read(table) for table in (ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS)]
-            rows = features_by_rebuild(*events, sellers, labels, lake.kinds_told())
+            orders, payments, loans = (run.read(table) for table in (ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS))
+            rows = features_by_rebuild(orders, payments, loans, sellers, labels, lake.kinds_told())
         else:
             rows = features_by_sweep(tiles, run.read(LOAN_BOOK), sellers, labels, lake.kinds_told())
         slice_ = f"as_of = '{as_of}' and run_id = '{run.run_id}'"
@@ -41,7 +41,9 @@ def features(lake: Lake, as_of: date, mode: str = "sweep") -> Report:
 @step("features", "seller-credit features --as-of 2024-09-01")
 @click.option("--as-of", type=DAY, required=True, help="Only what was known before this day counts.")
 @click.option(
-    "--mode", type=click.Choice(["sweep", "rebuild"]), default="sweep",
+    "--mode",
+    type=click.Choice(["sweep", "rebuild"]),
+    default="sweep",
     help="sweep: from day tiles; rebuild: from raw events, slow and obvious, to check.",
 )
 def command(invocation: Invocation, as_of: date, mode: str) -> Report:

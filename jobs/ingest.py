@@ -251,14 +251,21 @@ def _check_against_footers(
     lost = {(delivery.delivery_id, file.name) for delivery, file in refused}
     for delivery in deliveries:
         for feed in source.feeds:
-            files = [f for f in delivery.files if feed in feeds_of(source, f.name) and (delivery.delivery_id, f.name) not in lost]
+            files = [
+                f
+                for f in delivery.files
+                if feed in feeds_of(source, f.name) and (delivery.delivery_id, f.name) not in lost
+            ]
             if feed.filter is not None or any(file.rows is None for file in files):
                 continue
             promised = sum(file.rows or 0 for file in files)
-            judged = sum(outcome[delivery.delivery_id, feed.name, status] for status in (ACCEPTED, DUPLICATE, QUARANTINED))
+            judged = sum(
+                outcome[delivery.delivery_id, feed.name, status] for status in (ACCEPTED, DUPLICATE, QUARANTINED)
+            )
             if promised != judged:
                 raise StepFailure(
-                    f"{delivery.delivery_id}: feed {feed.name}: the files hold {promised} records and {judged} were judged"
+                    f"{delivery.delivery_id}: feed {feed.name}: the files hold {promised} records,"
+                    f" and {judged} were judged"
                 )
 
 
@@ -293,8 +300,13 @@ def _append_deliveries(
         statuses = [by_delivery[delivery.delivery_id, status] for status in (ACCEPTED, DUPLICATE, QUARANTINED)]
         rows.append(
             (
-                delivery.delivery_id, source.name, delivery.name, delivery.digest,
-                len(delivery.files) + len(delivery.refused), sum(statuses), *statuses,
+                delivery.delivery_id,
+                source.name,
+                delivery.name,
+                delivery.digest,
+                len(delivery.files) + len(delivery.refused),
+                sum(statuses),
+                *statuses,
             )
         )
     run.append(DELIVERIES, run.lake.spark.createDataFrame(rows, schema_of(DELIVERIES)).coalesce(1))
@@ -310,7 +322,9 @@ def _append_deliveries(
 
 
 @step("ingest", "seller-credit ingest --source marketplace --input demo/world/deliveries --through 2024-08-31")
-@click.option("--source", required=True, metavar="NAME_OR_FILE", help="Mapping that comes with the package, or a .yml file.")
+@click.option(
+    "--source", required=True, metavar="NAME_OR_FILE", help="Mapping that comes with the package, or a .yml file."
+)
 @click.option("--input", "root", required=True, metavar="PATH", help="Folder with the deliveries.")
 @click.option("--arrival-day", type=DAY, help="Day on which we came to know all of it [default: today].")
 @click.option("--from", "first", metavar="NAME", help="Only deliveries of this name or later.")

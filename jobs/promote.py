@@ -23,7 +23,9 @@ def promote(lake: Lake, version: str, approver: str, override: str | None, signe
     trained_by = _training_of(lake, number)
     trainer = trained_by.facts["trainer"]
     if approver.strip().casefold() == trainer.strip().casefold() or not approver.strip():
-        raise UserError(f"--approver {approver}: version {number} was trained by {trainer}; another person must approve it")
+        raise UserError(
+            f"--approver {approver}: version {number} was trained by {trainer}; another person must approve it"
+        )
     judged = gates(trained_by.figures)
     open_gates = [f"{gate.gate}: {gate.verdict} ({gate.evidence})" for gate in judged if gate.verdict != PASS]
     if open_gates and not (override or "").strip():
@@ -40,8 +42,14 @@ def promote(lake: Lake, version: str, approver: str, override: str | None, signe
         published = run.already_published
         if published is None:
             row = (
-                run.run_id, registry.model, number, approver, trainer,
-                [(gate.gate, gate.verdict, gate.evidence) for gate in judged], reason, signed_at,
+                run.run_id,
+                registry.model,
+                number,
+                approver,
+                trainer,
+                [(gate.gate, gate.verdict, gate.evidence) for gate in judged],
+                reason,
+                signed_at,
             )
             run.append(SIGNOFFS, lake.spark.createDataFrame([row], schema_of(SIGNOFFS)).coalesce(1))
             run.facts = {"model_name": registry.model, "model_version": str(number), "approver": approver}
@@ -59,7 +67,9 @@ def promote(lake: Lake, version: str, approver: str, override: str | None, signe
 def _training_of(lake: Lake, version: int) -> Published:
     runs = [run for run in lake.runs() if run.step == "train" and run.facts["model_version"] == str(version)]
     if not runs:
-        raise UserError(f"version {version} was not trained on this lake ({lake.root}): there is no evidence to judge it by")
+        raise UserError(
+            f"version {version} was not trained on this lake ({lake.root}): there is no evidence to judge it by"
+        )
     return runs[-1]
 
 

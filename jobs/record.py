@@ -102,7 +102,9 @@ def _history(lake: Lake, seller: str, day: date) -> list[PastScore]:
     decided = _newest_by_day([run for run in lake.runs() if run.step == "decide" and run.as_of <= day])
     if not decided:
         return []
-    is_of_runs = F.col("as_of").isin([run.as_of for run in decided]) & F.col("run_id").isin([run.run_id for run in decided])
+    is_of_runs = F.col("as_of").isin([run.as_of for run in decided]) & F.col("run_id").isin(
+        [run.run_id for run in decided]
+    )
     rows = (
         lake.read(DECISIONS)
         .filter(is_of_runs & (F.col("seller_id") == seller) & F.col("grade").isNotNull())

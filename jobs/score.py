@@ -20,9 +20,7 @@ CHAMPION = "champion"
 
 def score(lake: Lake, as_of: date, model: str = CHAMPION) -> Report:
     """Score every seller with features as of a day, by the champion or by one version."""
-    featured_by = lake.require_run(
-        "features", f"as_of={as_of}", f"Run `seller-credit features --as-of {as_of}` first."
-    )
+    featured_by = lake.require_run("features", f"as_of={as_of}", f"Run `seller-credit features --as-of {as_of}` first.")
     registry, buckets = lake.settings.mlflow, lake.settings.scoring.buckets
     version = champion(lake) if model == CHAMPION else resolve(registry.tracking_uri, registry.model, model)
     identity = {"features": featured_by.run_id, "model": registry.model, "version": version, "buckets": buckets}
@@ -53,7 +51,9 @@ def score(lake: Lake, as_of: date, model: str = CHAMPION) -> Report:
             "model_run_id": loaded.run_id,
         }
         run.publish()
-    return Report("score", {"as of": as_of, "model": f"{registry.model} {version}", "sellers": run.rows_written(SCORES)})
+    return Report(
+        "score", {"as of": as_of, "model": f"{registry.model} {version}", "sellers": run.rows_written(SCORES)}
+    )
 
 
 @step("score", "seller-credit score --as-of 2024-09-01")

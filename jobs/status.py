@@ -23,9 +23,7 @@ def status(lake: Lake) -> Report:
         "champion": f"{promoted.facts['model_name']} {promoted.facts['model_version']}" if promoted else None,
         **{f"intake: {name}": int(total) for name, total in _totals(runs).items()},
     }
-    rows = [
-        (run.step, run.slice, _in_words(run), round(run.seconds, 1)) for run in runs
-    ]
+    rows = [(run.step, run.slice, _in_words(run), round(run.seconds, 1)) for run in runs]
     rows.append(("all steps", "", "", round(sum(run.seconds for run in runs), 1)))
     return Report("status", values, (("step", "slice", "figures", "seconds"), rows))
 

@@ -93,7 +93,9 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
     with lake.run("train", lake.settings.mlflow.model, identity, arguments) as run:
         published = run.already_published
         if published is not None:
-            return Report("train", {"published already by": published.run_id, "version": published.facts["model_version"]})
+            return Report(
+                "train", {"published already by": published.run_id, "version": published.facts["model_version"]}
+            )
         rows = run.read(TRAINING_SET).filter(F.col("training_set") == made_by.run_id)
         # every one of the fits reads them again
         rows = rows.repartition(2, "seller_id").persist(StorageLevel.MEMORY_AND_DISK)
@@ -158,13 +160,13 @@ def _fit(rows: DataFrame, plan: Plan, policy: Policy) -> _Fitted:
         )
     else:
         held = rows.filter(F.col("as_of") >= F.lit(plan.trained_on))
-        last = sample(
-            OUT_OF_TIME, f"cohorts from {plan.trained_on} on", judged_by_both(held, trees, scorecard, inputs)
-        )
+        last = sample(OUT_OF_TIME, f"cohorts from {plan.trained_on} on", judged_by_both(held, trees, scorecard, inputs))
     unseen.unpersist()
     reference = _reference(seen, model, policy)
     points = score(seen, scorer(model, reference))
-    sizes = points.agg(*(F.avg(F.abs(F.col("points")[name])).alias(name) for name in inputs.features)).collect()[0].asDict()
+    sizes = (
+        points.agg(*(F.avg(F.abs(F.col("points")[name])).alias(name) for name in inputs.features)).collect()[0].asDict()
+    )
     example = seen.select(*(F.col(name).cast("double").alias(name) for name in inputs.features)).first()
     return _Fitted(
         model=model,
@@ -294,9 +296,20 @@ def _report(fitted: _Fitted, version: str, card: Card) -> Report:
     def row(sample: Sample) -> Sequence[Any]:
         found: Evaluation = sample.model
         baseline = str(sample.baseline.auc) if sample.baseline else None
-        return (sample.name, found.rows, found.bads, str(found.auc), str(found.ks), baseline, str(found.observed_to_expected))
+        return (
+            sample.name,
+            found.rows,
+            found.bads,
+            str(found.auc),
+            str(found.ks),
+            baseline,
+            str(found.observed_to_expected),
+        )
 
-    lines = [f"{number:2d}. {name}: {size:.1f} points, {meaning}" for number, (name, meaning, size) in enumerate(card.top_features, 1)]
+    lines = [
+        f"{number:2d}. {name}: {size:.1f} points, {meaning}"
+        for number, (name, meaning, size) in enumerate(card.top_features, 1)
+    ]
     return Report(
         "train",
         {"registered": version, "features": len(fitted.inputs.features)},
@@ -312,13 +325,20 @@ _CROSS = re.compile(r"^([1-9][0-9]?)x([1-9][0-9]?)$")
 
 
 @step("train", "seller-credit train --trained-on 2023-09-01 --trainer 'Wang Fang'")
-@click.option("--trained-on", type=DAY, help="Only outcomes known by this day train; cohorts from it on test out of time.")
+@click.option(
+    "--trained-on", type=DAY, help="Only outcomes known by this day train; cohorts from it on test out of time."
+)
 @click.option("--cross-validate", metavar="REPEATSxFOLDS", help="Where outcomes are few: 5x5. Instead of --trained-on.")
 @click.option("--trainer", required=True, help="Who trains it; another person must promote it.")
 @click.option("--trees", type=click.IntRange(1, 1000), help="Boosted trees [default: 40; 20 with --cross-validate].")
 @click.option("--policy", default="standard", metavar="NAME_OR_FILE", help="Policy whose cut-off the reasons refer to.")
 def command(
-    invocation: Invocation, trained_on: date | None, cross_validate: str | None, trainer: str, trees: int | None, policy: str
+    invocation: Invocation,
+    trained_on: date | None,
+    cross_validate: str | None,
+    trainer: str,
+    trees: int | None,
+    policy: str,
 ) -> Report:
     """Train a model on the newest training set and register it in MLflow as the challenger, with its card.
 

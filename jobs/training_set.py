@@ -54,7 +54,9 @@ def training_set_by_cohorts(lake: Lake, first_month: date, last_month: date) -> 
 def training_set_as_given(lake: Lake) -> Report:
     """Publish one row for each outcome that a source gave, each seller as of the day on which it was asked."""
     name = "given"
-    with lake.run("training-set", name, {**_identity(lake), "known_by": _day_after_closed(lake)}, {"given": True}) as run:
+    with lake.run(
+        "training-set", name, {**_identity(lake), "known_by": _day_after_closed(lake)}, {"given": True}
+    ) as run:
         if run.already_published is not None:
             return _published_before(run)
         is_outcome = (F.col("kind") == "outcome") & F.col("bad").isNotNull()
@@ -96,8 +98,10 @@ def _write_set(run: Run, outcomes: DataFrame, tiles: DataFrame, sellers: DataFra
     run.replace(TRAINING_SET, rows.coalesce(1), f"training_set = '{run.run_id}'")
     written = run.written(TRAINING_SET).filter(F.col("training_set") == run.run_id)
     summary = written.agg(
-        F.sum("bad").alias("bad"), F.sum(F.col("indeterminate").cast("int")).alias("indeterminate"),
-        F.countDistinct("seller_id").alias("sellers"), F.countDistinct("as_of").alias("cohorts"),
+        F.sum("bad").alias("bad"),
+        F.sum(F.col("indeterminate").cast("int")).alias("indeterminate"),
+        F.countDistinct("seller_id").alias("sellers"),
+        F.countDistinct("as_of").alias("cohorts"),
     ).collect()[0]
     run.figures = {
         "rows": run.rows_written(TRAINING_SET),

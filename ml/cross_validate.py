@@ -24,7 +24,7 @@ def fit_both(rows: DataFrame, inputs: Inputs, boosting: Boosting) -> tuple[Pipel
 def judged_by_both(rows: DataFrame, trees: PipelineModel, scorecard: PipelineModel, inputs: Inputs) -> DataFrame:
     """Rows with `margin` (a vector of one) by the trees, and `baseline_log_odds` by the scorecard."""
     own = [name for name in rows.columns if name not in inputs.features]
-    baseline = scorecard.transform(rows).select("*", vector_to_array(MARGIN)[0].alias("baseline_log_odds"))
+    baseline = scorecard.transform(rows).select("*", vector_to_array(F.col(MARGIN))[0].alias("baseline_log_odds"))
     by_trees = trees.transform(baseline.select(*rows.columns, "baseline_log_odds"))
     return by_trees.select(*own, MARGIN, "baseline_log_odds")
 

@@ -7,6 +7,7 @@ the margin stay additive in the score.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from pyspark import StorageLevel
 from pyspark.ml import Pipeline, PipelineModel
@@ -67,7 +68,8 @@ def usable_inputs(rows: DataFrame, candidates: Sequence[str]) -> Inputs:
     if not varies | flagged:
         raise UnfitError(f"of {found['rows']} training rows no feature differs from one to another")
     return Inputs(
-        tuple(name for name in candidates if name in varies | flagged), tuple(name for name in candidates if name in flagged)
+        tuple(name for name in candidates if name in varies | flagged),
+        tuple(name for name in candidates if name in flagged),
     )
 
 
@@ -87,15 +89,19 @@ def fit_preparation(rows: DataFrame, inputs: Inputs) -> PipelineModel:
     flags = "".join(
         f", double(`{name}` is null or isnan(cast(`{name}` as double))) as `{name}{MISSING}`" for name in inputs.flagged
     )
-    stages = [
-        SQLTransformer(statement=f"select *, {numbers}{flags} from __THIS__"),
+    stages: list[Any] = [
+        # names of the catalogue, never of the input
+        SQLTransformer(statement=f"select *, {numbers}{flags} from __THIS__"),  # noqa: S608
         Imputer(
             strategy="median",
             inputCols=[f"{name}__number" for name in inputs.features],
             outputCols=[f"{name}{FILLED}" for name in inputs.features],
         ),
         VectorAssembler(
-            inputCols=[*(f"{name}{FILLED}" for name in inputs.features), *(f"{name}{MISSING}" for name in inputs.flagged)],
+            inputCols=[
+                *(f"{name}{FILLED}" for name in inputs.features),
+                *(f"{name}{MISSING}" for name in inputs.flagged),
+            ],
             outputCol=_FEATURES,
         ),
     ]
@@ -109,7 +115,9 @@ def prepared(rows: DataFrame, preparation: PipelineModel) -> Iterator[DataFrame]
     In one order, whatever the run that made them: the same rows and seed give the same trees only so, since
     subsampling goes by place.
     """
-    vectors = preparation.transform(rows).select("seller_id", "as_of", _FEATURES, F.col(LABEL).cast("double").alias(LABEL))
+    vectors = preparation.transform(rows).select(
+        "seller_id", "as_of", _FEATURES, F.col(LABEL).cast("double").alias(LABEL)
+    )
     ordered = vectors.repartitionByRange("seller_id", "as_of").sortWithinPartitions("seller_id", "as_of")
     kept = ordered.persist(StorageLevel.MEMORY_AND_DISK)
     try:
@@ -159,7 +167,12 @@ def fit_calibration(rows: DataFrame) -> GeneralizedLinearRegressionModel:
     Raises UnfitError where the margin does not rank the rows at all: a slope of 0 or below.
     """
     fitted = GeneralizedLinearRegression(
-        family="binomial", link="logit", featuresCol=MARGIN, labelCol=LABEL, predictionCol=PD, linkPredictionCol=LOG_ODDS
+        family="binomial",
+        link="logit",
+        featuresCol=MARGIN,
+        labelCol=LABEL,
+        predictionCol=PD,
+        linkPredictionCol=LOG_ODDS,
     ).fit(rows.select(MARGIN, F.col(LABEL).cast("double").alias(LABEL)))
     slope = float(fitted.coefficients[0])
     if not slope > 0:

@@ -76,7 +76,9 @@ def register(uri: str, experiment: str, name: str, model: PipelineModel, evidenc
             mlflow.log_params(dict(evidence.parameters))
             mlflow.log_metrics({key: float(value) for key, value in evidence.metrics.items()})
             for table in evidence.tables:
-                dataset = mlflow.data.load_delta(path=table.path, version=str(table.version), name=table.name)
+                dataset = mlflow.data.load_delta(  # type: ignore[attr-defined]  # bound at run time
+                    path=table.path, version=str(table.version), name=table.name
+                )
                 mlflow.log_input(dataset, context="training", tags={"rows": table.rows})
             for file, document in evidence.documents.items():
                 mlflow.log_dict(document, file)
@@ -95,7 +97,8 @@ def register(uri: str, experiment: str, name: str, model: PipelineModel, evidenc
             )
             run_id = run.info.run_id
         version = str(logged.registered_model_version)
-        link = f"[the run with metrics, parameters, datasets and the model card](#/experiments/{experiment_id}/runs/{run_id})"
+        page = f"#/experiments/{experiment_id}/runs/{run_id}"
+        link = f"[the run with metrics, parameters, datasets and the model card]({page})"
         client.update_model_version(name, version, description=f"{evidence.description}\n\nEvidence: {link}.\n")
         for key, value in evidence.tags.items():
             client.set_model_version_tag(name, version, key, value)

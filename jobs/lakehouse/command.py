@@ -19,7 +19,7 @@ from jobs.lakehouse.lake import Lake
 from jobs.lakehouse.session import spark_session
 
 
-class Day(click.ParamType):
+class Day(click.ParamType[date]):
     """A date, as 2024-09-01."""
 
     name = "day"
@@ -33,7 +33,7 @@ class Day(click.ParamType):
             self.fail(f"{value!r} is no day; write it as 2024-09-01", param, ctx)
 
 
-class Month(click.ParamType):
+class Month(click.ParamType[date]):
     """A month, as 2024-09; its first day."""
 
     name = "month"
@@ -142,8 +142,10 @@ def step(name: str, example: str) -> Callable[[Callable[..., Report]], click.Com
 
 _SHARED_OPTIONS = (
     click.option(
-        "--profile", default=lambda: os.environ.get(PROFILE_VARIABLE, "local"),
-        show_default="local", help=f"Which settings: {', '.join(profiles())}.",
+        "--profile",
+        default=lambda: os.environ.get(PROFILE_VARIABLE, "local"),
+        show_default="local",
+        help=f"Which settings: {', '.join(profiles())}.",
     ),
     click.option("--lake", default=None, metavar="PATH", help="Root of the tables; short for --set lake.root=PATH."),
     click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting for this run."),

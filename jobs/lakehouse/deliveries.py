@@ -82,7 +82,9 @@ def find_deliveries(source: Source, root: str, first: str | None, through: str |
         by_delivery.setdefault("whole", [])
     wrong = sorted(name for name in by_delivery if not _NAME.match(name))
     if wrong:
-        raise UserError([f"{root}: folder {name!r}: a delivery's name has letters, digits and . _ = - only" for name in wrong])
+        raise UserError(
+            [f"{root}: folder {name!r}: a delivery's name has letters, digits and . _ = - only" for name in wrong]
+        )
     wanted = sorted(
         name for name in by_delivery if (first is None or name >= first) and (through is None or name <= through)
     )
@@ -145,7 +147,13 @@ def _look_into(system: fs.FileSystem, path: str, place: str) -> DeliveredFile | 
         try:
             with system.open_input_file(path) as file:
                 footer = pyarrow.parquet.ParquetFile(file)
-                return DeliveredFile(path, place, "parquet", footer.schema_arrow.to_string(show_schema_metadata=False), footer.metadata.num_rows)
+                return DeliveredFile(
+                    path,
+                    place,
+                    "parquet",
+                    footer.schema_arrow.to_string(show_schema_metadata=False),
+                    footer.metadata.num_rows,
+                )
         except (OSError, ValueError) as error:
             return RefusedFile(place, f"file: no readable Parquet ({str(error).splitlines()[0][:200]})")
     if suffix == ".csv":

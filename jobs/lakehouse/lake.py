@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
@@ -149,9 +149,7 @@ class Lake:
         return self.spark.read.format("delta").option("versionAsOf", number).load(self.path(table))
 
     @contextmanager
-    def run(
-        self, step: str, slice_: str, identity: Mapping[str, Any], arguments: Mapping[str, Any]
-    ) -> Iterator["Run"]:
+    def run(self, step: str, slice_: str, identity: Mapping[str, Any], arguments: Mapping[str, Any]) -> Iterator["Run"]:
         """Open a run under the lake's lock. `identity` names everything that decides what the step makes."""
         with lake_lock(self.root, step, LOCK_WAIT_SECONDS):
             self._runs = None
@@ -165,10 +163,16 @@ class Lake:
             return
         have = {f.name: f.dataType.simpleString() for f in self.spark.read.format("delta").load(path).schema}
         want = {column.name: column.type for column in table}
-        wrong = [f"{name}: want {kind}, have {have.get(name, 'none')}" for name, kind in want.items() if have.get(name) != kind]
+        wrong = [
+            f"{name}: want {kind}, have {have.get(name, 'none')}"
+            for name, kind in want.items()
+            if have.get(name) != kind
+        ]
         wrong += [f"{name}: not in the contract" for name in have if name not in want]
         if wrong:
-            raise StepFailure(f"{table.name} at {path} was made by another version of Seller Credit: {'; '.join(wrong)}")
+            raise StepFailure(
+                f"{table.name} at {path} was made by another version of Seller Credit: {'; '.join(wrong)}"
+            )
 
 
 @dataclass
@@ -246,7 +250,9 @@ class Run:
         # version 0 is the empty table as its contract creates it
         target = 0 if published is None else published
         if newest < target:
-            raise StepFailure(f"{table.name}: version {target} was published, but its newest is {newest}: it was damaged")
+            raise StepFailure(
+                f"{table.name}: version {target} was published, but its newest is {newest}: it was damaged"
+            )
         if newest > target:
             delta.restoreToVersion(target)
         self._ready.add(table.name)
@@ -265,13 +271,20 @@ class Run:
         lake = self.lake
         lake.ensure(RUNS)
         row = (
-            self.run_id, self.sequence, self.step, self.slice, self.identity,
+            self.run_id,
+            self.sequence,
+            self.step,
+            self.slice,
+            self.identity,
             {name: str(value) for name, value in self.arguments.items() if value is not None},
             [(name, number) for name, number in sorted(self._inputs.items())],
             [tuple(output.values()) for output in self._outputs],
             {name: float(value) for name, value in self.figures.items()},
             self.facts,
-            self._started_at, time.monotonic() - self._began, code_version(), lake.settings.digest(),
+            self._started_at,
+            time.monotonic() - self._began,
+            code_version(),
+            lake.settings.digest(),
         )
         rows = lake.spark.createDataFrame([row], schema_of(RUNS)).coalesce(1)
         failpoint(f"{self.step}:before:publish")
@@ -282,7 +295,8 @@ class Run:
 
 def schema_of(table: Table) -> T.StructType:
     """The table's columns as a Spark schema."""
-    return T.StructType.fromDDL(", ".join(f"`{c.name}` {c.declared}" for c in table))
+    ddl = ", ".join(f"`{c.name}` {c.declared}" for c in table)
+    return cast(T.StructType, T.StructType.fromDDL(ddl))
 
 
 def _create_statement(table: Table, path: str) -> str:
@@ -320,7 +334,9 @@ def code_version() -> str:
 
 def _git(folder: Path, *words: str) -> str:
     try:
-        done = subprocess.run(("git", "-C", str(folder), *words), capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(
+            ("git", "-C", str(folder), *words), capture_output=True, text=True, timeout=10, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
@@ -335,4 +351,3 @@ def failpoint(name: str) -> None:
 def in_clause(column: str, values: Sequence[str]) -> str:
     """An SQL condition that a column is one of some values."""
     return f"{column} in ({', '.join(_quoted(value) for value in values)})"
-

@@ -29,7 +29,7 @@ def spark_session(settings: Settings) -> SparkSession:
     spark = builder.getOrCreate()
     # days are computed from UTC stamps by an explicit zone: a session in another zone would shift plain dates
     spark.conf.set("spark.sql.session.timeZone", "UTC")
-    if "DeltaSparkSessionExtension" not in spark.conf.get("spark.sql.extensions", ""):
+    if "DeltaSparkSessionExtension" not in (spark.conf.get("spark.sql.extensions", "") or ""):
         raise UserError(
             "Spark was started without Delta Lake. Run `make setup` in a checkout, or start with the two Delta JARs and"
             " spark.sql.extensions=io.delta.sql.DeltaSparkSessionExtension,"

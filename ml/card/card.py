@@ -9,12 +9,13 @@ from importlib.resources import files
 
 import matplotlib
 from jinja2 import Environment, StrictUndefined, Template
+from matplotlib import pyplot
+from matplotlib.figure import Figure
 
 from ml.evaluate import Counts, Evaluation, by_decile
 from ml.gates import Gate
 
 matplotlib.use("Agg")
-from matplotlib import pyplot  # noqa: E402  # the backend must be chosen before it is imported
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def _roc(card: Card) -> bytes:
     return _png(figure)
 
 
-def _png(figure: pyplot.Figure) -> bytes:
+def _png(figure: Figure) -> bytes:
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
     pyplot.close(figure)
@@ -102,7 +103,10 @@ def to_markdown(card: Card) -> str:
     lines = [card.summary, ""]
     if card.is_simulated:
         lines += ["**Simulated data: these figures say nothing about a real lender's losses.**", ""]
-    lines += ["| sample | rows | bads | AUC | KS | baseline AUC | observed / expected |", "|---|---|---|---|---|---|---|"]
+    lines += [
+        "| sample | rows | bads | AUC | KS | baseline AUC | observed / expected |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for sample in card.samples:
         figures, baseline = sample.model, sample.baseline
         lines.append(

@@ -150,7 +150,9 @@ def test_columns_are_taken_by_name_and_a_file_that_lacks_one_is_refused_by_name(
     folder = tmp_path / "in"
     write_orders(folder / "2025-03-08" / "orders.csv", [order("as-mapped")])
     write_orders(folder / "2025-03-09" / "orders.csv", [order("reordered")], reversed(COLUMNS))
-    write_orders(folder / "2025-03-09" / "orders-2.csv", [order("lacking")], [name for name in COLUMNS if name != "amount"])
+    write_orders(
+        folder / "2025-03-09" / "orders-2.csv", [order("lacking")], [name for name in COLUMNS if name != "amount"]
+    )
 
     taken_in(lake, folder)
 
@@ -161,7 +163,9 @@ def test_columns_are_taken_by_name_and_a_file_that_lacks_one_is_refused_by_name(
 
 
 def test_a_mapping_that_fits_no_file_is_refused_before_anything_is_read(lake: Lake, tmp_path: Path) -> None:
-    write_orders(tmp_path / "in" / "2025-03-09" / "orders.csv", [order("x")], ("id", "shop", "order", "at", "what", "voids"))
+    write_orders(
+        tmp_path / "in" / "2025-03-09" / "orders.csv", [order("x")], ("id", "shop", "order", "at", "what", "voids")
+    )
 
     with pytest.raises(UserError) as error:
         taken_in(lake, tmp_path / "in")
@@ -182,7 +186,9 @@ def test_stamps_without_a_zone_are_the_sources_own_and_days_are_the_business_zon
 
     taken_in(lake, tmp_path / "in")
 
-    days = lake.read(ORDER_EVENTS).select("event_id", F.col("happened_at").cast("string"), F.col("event_day").cast("string"))
+    days = lake.read(ORDER_EVENTS).select(
+        "event_id", F.col("happened_at").cast("string"), F.col("event_day").cast("string")
+    )
     assert sorted(map(tuple, days.collect())) == [
         ("day-alone", "2025-03-07 16:00:00", "2025-03-08"),
         ("new-york", "2025-03-08 16:29:59", "2025-03-09"),
@@ -195,7 +201,14 @@ def test_repeats_conflicts_and_corrections_over_deliveries(lake: Lake, tmp_path:
     folder = tmp_path / "in"
     write_orders(
         folder / "2025-03-08" / "orders.csv",
-        [order("a"), order("a"), order("b"), order("twice"), order("twice", amount="9.00"), order("wrong", amount="7.00")],
+        [
+            order("a"),
+            order("a"),
+            order("b"),
+            order("twice"),
+            order("twice", amount="9.00"),
+            order("wrong", amount="7.00"),
+        ],
     )
     write_orders(
         folder / "2025-03-09" / "orders.csv",
@@ -221,7 +234,12 @@ def test_repeats_conflicts_and_corrections_over_deliveries(lake: Lake, tmp_path:
         "c4": ["voids: is itself a correction"],
     }
     signs = lake.read(ORDER_EVENTS).select("event_id", "sign", "amount_fen", "buyer_id").collect()
-    assert sorted(map(tuple, signs)) == [("a", 1, 1250, "b1"), ("b", 1, 1250, "b1"), ("c1", -1, 700, "b1"), ("wrong", 1, 700, "b1")]
+    assert sorted(map(tuple, signs)) == [
+        ("a", 1, 1250, "b1"),
+        ("b", 1, 1250, "b1"),
+        ("c1", -1, 700, "b1"),
+        ("wrong", 1, 700, "b1"),
+    ]
 
     # in runs of their own, and all of it once more: the same, and nothing new
     again = taken_in(lake, folder)

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ feeds:
 
 SCHEMA = pa.schema(
     [
-        ("id", pa.string()), ("seller", pa.string()), ("at", pa.timestamp("us")), ("voids", pa.string()),
+        ("id", pa.string()), ("seller", pa.string()), ("at", pa.timestamp("us", tz="UTC")), ("voids", pa.string()),
         ("buyer", pa.string()), ("direction", pa.string()), ("kind", pa.string()), ("fen", pa.int64()),
         ("delivered_on", pa.date32()),
     ]
@@ -68,7 +68,7 @@ def random_ledger(seed: int, sellers: int, orders: int, days: int) -> dict[str, 
         row: Row = {
             "id": f"{'o' if is_order else 'p'}{number}",
             "seller": seller,
-            "at": datetime(day.year, day.month, day.day, chance.randrange(24), chance.randrange(60)),
+            "at": datetime(day.year, day.month, day.day, chance.randrange(24), chance.randrange(60), tzinfo=UTC),
             "voids": None,
             "buyer": f"b{chance.randrange(9)}",
             "direction": chance.choice(["in", "out"]),
@@ -104,7 +104,9 @@ def write_deliveries(folder: Path, feeds: Mapping[str, Sequence[Row]]) -> None:
 WINDOWS = (30, 90, 180, 365)
 
 
-def known_features(folder: Path, as_of_days: Iterable[date], loaded_through: date, told: date) -> dict[tuple[str, date], Row]:
+def known_features(
+    folder: Path, as_of_days: Iterable[date], loaded_through: date, told: date
+) -> dict[tuple[str, date], Row]:
     """Some features straight from the raw files: deliveries after `loaded_through` became known on `told`."""
     duck = duckdb.connect()
     duck.execute("create table as_of_days as select unnest($1::date[]) as d", [list(as_of_days)])
@@ -114,7 +116,7 @@ def known_features(folder: Path, as_of_days: Iterable[date], loaded_through: dat
             create table {feed} as
             with raw as (
                 select *, case when delivered_on <= $1 then delivered_on else $2 end as known,
-                       (at + interval 8 hour)::date as day
+                       ((at at time zone 'UTC') + interval 8 hour)::date as day
                 from read_parquet($3)
             ), once as (
                 select id, any_value(seller) as seller, any_value(day) as day, any_value(buyer) as buyer,
@@ -161,7 +163,8 @@ def known_features(folder: Path, as_of_days: Iterable[date], loaded_through: dat
         cash as (
             select seller, d,
                    sum(case when direction = 'in' and day >= d - 90 then sign * fen else 0 end) as inflow_90,
-                   sum(case when day >= d - 30 then sign * (case when direction = 'in' then fen else -fen end) else 0 end) as free_30
+                   sum(case when day < d - 30 then 0 when direction = 'in' then sign * fen else -sign * fen end)
+                       as free_30
             from money group by all
         ),
         firsts as (select seller, d, min(day) as first_day from

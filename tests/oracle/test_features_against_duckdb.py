@@ -1,7 +1,6 @@
 """Features of a generated ledger, by sweep and by rebuild, against DuckDB over the raw files."""
 
 from datetime import date, timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings

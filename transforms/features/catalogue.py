@@ -12,7 +12,8 @@ CATALOGUE: tuple[Feature, ...] = tuple(
 BY_NAME: dict[str, Feature] = {feature.name: feature for feature in CATALOGUE}
 MODEL_INPUTS: tuple[str, ...] = tuple(feature.name for feature in CATALOGUE if feature.model_input)
 
-assert len(BY_NAME) == len(CATALOGUE), "two features have one name"
+if len(BY_NAME) != len(CATALOGUE):
+    raise ValueError("two features have one name")
 
 
 def digest() -> str:

@@ -27,9 +27,7 @@ def wanted_sums(features: Sequence[Feature] = CATALOGUE) -> list[tuple[str, int]
     return sorted(wanted)
 
 
-def evaluate(
-    sums: DataFrame, loans: DataFrame, profiles: DataFrame, kinds_told: Collection[str]
-) -> DataFrame:
+def evaluate(sums: DataFrame, loans: DataFrame, profiles: DataFrame, kinds_told: Collection[str]) -> DataFrame:
     """Evaluate every feature: one row a (seller_id, as_of) of `sums`.
 
     `sums` come from the sweep or the rebuild, `loans` and `profiles` from `transforms/features/states.py`.
@@ -48,9 +46,7 @@ def evaluate(
         *(F.coalesce(name, F.lit(0)).alias(name) if name == "closed" else F.col(name) for name in PROFILE_STATES),
     )
     with_blocks = states.withColumns({name: _blocks(measure) for name, measure in BLOCK_MEASURES.items()})
-    return with_blocks.select(
-        "seller_id", "as_of", *(F.expr(f.formula).cast(f.type).alias(f.name) for f in CATALOGUE)
-    )
+    return with_blocks.select("seller_id", "as_of", *(F.expr(f.formula).cast(f.type).alias(f.name) for f in CATALOGUE))
 
 
 def _told(measure: str, days: int, kinds_told: Collection[str]) -> Column:

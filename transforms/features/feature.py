@@ -67,23 +67,41 @@ def sums(
     """A feature a window: the measure's sum itself."""
     return [
         Feature(
-            f"{name}_{window_name(days)}", family, column_of(measure, days), unit,
-            f"{meaning}, {window_words(days)}", f"no source tells of {measure}", risk, "bigint",
+            f"{name}_{window_name(days)}",
+            family,
+            column_of(measure, days),
+            unit,
+            f"{meaning}, {window_words(days)}",
+            f"no source tells of {measure}",
+            risk,
+            "bigint",
         )
         for days in windows
     ]
 
 
 def ratios(
-    name: str, over: str, under: str, windows: Iterable[int], *,
-    family: str, unit: str, meaning: str, unknown_when: str, risk: Risk,
+    name: str,
+    over: str,
+    under: str,
+    windows: Iterable[int],
+    *,
+    family: str,
+    unit: str,
+    meaning: str,
+    unknown_when: str,
+    risk: Risk,
 ) -> list[Feature]:
     """A feature a window: one measure's sum over another's."""
     return [
         Feature(
-            f"{name}_{window_name(days)}", family,
+            f"{name}_{window_name(days)}",
+            family,
             f"try_divide(cast({column_of(over, days)} as double), {column_of(under, days)})",
-            unit, f"{meaning}, {window_words(days)}", unknown_when, risk,
+            unit,
+            f"{meaning}, {window_words(days)}",
+            unknown_when,
+            risk,
         )
         for days in windows
     ]

@@ -37,5 +37,7 @@ def features_by_rebuild(
 def known_sellers(sellers: DataFrame, tiles: DataFrame, as_of_days: DataFrame) -> DataFrame:
     """Labels (seller_id, as_of) of every seller with a profile or an event known before each of the days."""
     profiled = sellers.select("seller_id", F.greatest(F.col("changed_on"), F.col("arrival_day")).alias("known"))
-    first = profiled.union(tiles.select("seller_id", "arrival_day")).groupBy("seller_id").agg(F.min("known").alias("known"))
+    first = (
+        profiled.union(tiles.select("seller_id", "arrival_day")).groupBy("seller_id").agg(F.min("known").alias("known"))
+    )
     return first.join(F.broadcast(as_of_days), F.col("known") < F.col("as_of")).select("seller_id", "as_of")

@@ -32,9 +32,9 @@ def loan_states_at(book: DataFrame, labels: DataFrame) -> DataFrame:
     until = F.least(F.coalesce(F.lead("arrival_day").over(by_loan), F.col("as_of")), F.col("as_of"))
     is_owing = F.col("outstanding_fen") > 0
     past_due = F.greatest(F.date_diff("until", "oldest_unpaid_due_on"), F.lit(0))
-    states = known.withColumns(
-        {"until": until, "is_newest": F.lead("arrival_day").over(by_loan).isNull()}
-    ).withColumn("past_due", F.when(is_owing, F.coalesce(past_due, F.lit(0))).otherwise(0))
+    states = known.withColumns({"until": until, "is_newest": F.lead("arrival_day").over(by_loan).isNull()}).withColumn(
+        "past_due", F.when(is_owing, F.coalesce(past_due, F.lit(0))).otherwise(0)
+    )
     newest = F.col("is_newest")
     is_recent = F.col("until") > F.date_sub("as_of", 365)
     is_settled = newest & F.col("settled_on").isNotNull()

@@ -135,7 +135,9 @@ def _money(field: Field, mapping: FieldMapping, source: Column, kind: T.DataType
     return Read(fen, problem)
 
 
-_ISO_TIMESTAMP = "^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
+_ISO_TIMESTAMP = (
+    "^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
+)
 
 
 def _timestamp(field: Field, mapping: FieldMapping, source: Column, kind: T.DataType, zone: str) -> Read:

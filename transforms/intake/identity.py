@@ -8,7 +8,13 @@ from transforms.tables.table import Table
 ACCEPTED, DUPLICATE, QUARANTINED = "accepted", "duplicate", "quarantined"
 
 _OWN_TO_A_CORRECTION = (
-    "event_id", "voids", "sign", "arrival_day", "arrival_month", "content_hash", "delivery_id",
+    "event_id",
+    "voids",
+    "sign",
+    "arrival_day",
+    "arrival_month",
+    "content_hash",
+    "delivery_id",
 )
 
 
@@ -107,9 +113,7 @@ def resolve_corrections(judged: DataFrame, known: DataFrame, table: Table) -> Da
         F.col("problem").isNotNull(), "delivery_order", "delivery_id", "arrival_day", "event_id"
     )
     ranked = joined.withColumn("problem", problem).withColumn("turn", F.row_number().over(in_turn))
-    problem = F.coalesce(
-        "problem", F.when(F.col("turn") > 1, F.lit("voids: the event was voided before"))
-    )
+    problem = F.coalesce("problem", F.when(F.col("turn") > 1, F.lit("voids: the event was voided before")))
     resolved = ranked.withColumns(
         {
             **{name: F.col(f"original.{name}") for name in values if name != "seller_id"},

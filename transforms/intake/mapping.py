@@ -89,8 +89,11 @@ def map_records(raw: DataFrame, source: Source, feed: Feed, calendar: Calendar) 
     fields = EVENTS[feed.event]
     reads = {
         field.name: read_field(
-            field, feed.fields[field.name], _origin(feed.fields[field.name]),
-            raw.select(_origin(feed.fields[field.name])).schema[0].dataType, source.time_zone,
+            field,
+            feed.fields[field.name],
+            _origin(feed.fields[field.name]),
+            raw.select(_origin(feed.fields[field.name])).schema[0].dataType,
+            source.time_zone,
         )
         if field.name in feed.fields
         else Read(F.lit(None).cast(SQL_TYPES[field.type]), F.lit(None).cast("string"))
@@ -105,10 +108,7 @@ def map_records(raw: DataFrame, source: Source, feed: Feed, calendar: Calendar) 
         _told_arrival(source, feed, calendar).alias("told_arrival_day"),
         (F.col(MALFORMED) if MALFORMED in raw.columns else F.lit(None)).isNotNull().alias("malformed"),
     ).withColumns(
-        {
-            field.name: F.when(F.col(f"problem_{field.name}").isNull(), F.col(f"value_{field.name}"))
-            for field in fields
-        }
+        {field.name: F.when(F.col(f"problem_{field.name}").isNull(), F.col(f"value_{field.name}")) for field in fields}
     )
     is_version = feed.event == "seller_version"
     event_day = F.col("changed_on") if is_version else F.to_date(F.from_utc_timestamp("happened_at", calendar.zone))
@@ -173,7 +173,7 @@ def _told_arrival(source: Source, feed: Feed, calendar: Calendar) -> Column:
 
 
 def unclaimed(raw: DataFrame, feeds: Sequence[Feed]) -> DataFrame | None:
-    """Records that no feed of their file takes, as rows of bronze.quarantine less the days; None where all are taken."""
+    """Records that no feed of their file takes, as rows of bronze.quarantine; None where all are taken."""
     if any(feed.filter is None for feed in feeds):
         return None
     taken = F.lit(False)

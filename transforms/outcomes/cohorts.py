@@ -62,7 +62,10 @@ def loan_outcomes(book: DataFrame, definition: Definition, known_by: date) -> Da
             F.max(in_time & (F.col("written_off_fen") > 0)).alias("written_off"),
         )
         .select(
-            "loan_id", "seller_id", "drawn_on", "followed_on",
+            "loan_id",
+            "seller_id",
+            "drawn_on",
+            "followed_on",
             _when_followed(F.col("worst"), known_by).cast("int").alias("worst_days_past_due"),
             _when_followed(F.col("written_off"), known_by).alias("is_written_off"),
         )
@@ -79,9 +82,7 @@ def cohort_outcomes(loans: DataFrame, labels: DataFrame, definition: Definition)
     `loans` come from `loan_outcomes`. Of several loans the worst counts; one not yet followed to the end leaves the
     cohort's outcome unknown, whatever the others did, so that quick defaults are not counted early.
     """
-    is_of_cohort = (
-        (F.col("drawn_on") >= F.col("as_of")) & (F.col("drawn_on") < F.date_add("as_of", DRAW_DAYS))
-    )
+    is_of_cohort = (F.col("drawn_on") >= F.col("as_of")) & (F.col("drawn_on") < F.date_add("as_of", DRAW_DAYS))
     drawn = loans.join(F.broadcast(labels.select("seller_id", "as_of")), "seller_id").filter(is_of_cohort)
     worst = drawn.groupBy("seller_id", "as_of").agg(
         F.count(F.lit(1)).alias("loans"),
@@ -95,9 +96,7 @@ def cohort_outcomes(loans: DataFrame, labels: DataFrame, definition: Definition)
     is_unknown = F.col("loans").isNull() | F.col("is_open")
     is_bad = F.col("is_written_off") | (F.col("worst_days_past_due") >= definition.bad_days)
     is_between = F.col("worst_days_past_due") >= definition.indeterminate_days
-    outcome = (
-        F.when(is_unknown, "unknown").when(is_bad, "bad").when(is_between, "indeterminate").otherwise("good")
-    )
+    outcome = F.when(is_unknown, "unknown").when(is_bad, "bad").when(is_between, "indeterminate").otherwise("good")
     why = (
         F.when(F.col("loans").isNull(), f"no loan drawn in the {DRAW_DAYS} days from the as-of day on")
         .when(F.col("is_open"), "a loan is not followed to its end yet")

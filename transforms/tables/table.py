@@ -47,7 +47,7 @@ class Table:
 
     def conform(self, rows: DataFrame) -> DataFrame:
         """Select the contract's columns in order, or raise one ContractError that lists every mismatch."""
-        have = {name: kind for name, kind in rows.dtypes}
+        have = dict(rows.dtypes)
         problems = []
         for column in self.columns:
             if column.name not in have:

@@ -16,7 +16,9 @@ from pyspark.sql import functions as F
 from transforms.tables.silver import SELLER_BUYER_DAY
 
 BUYER_MEASURES = ("first_buyers", "last_buyers", "second_last_buyers")
-_CHANGES = "seller_id string, event_day date, arrival_day date, " + ", ".join(f"{name} bigint" for name in BUYER_MEASURES)
+_CHANGES = "seller_id string, event_day date, arrival_day date, " + ", ".join(
+    f"{name} bigint" for name in BUYER_MEASURES
+)
 
 
 def pair_days(orders: DataFrame) -> DataFrame:

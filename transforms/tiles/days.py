@@ -50,9 +50,12 @@ def active_day_changes(news: DataFrame, before: DataFrame) -> DataFrame:
     `news` and `before` have a row a seller, buyer, event day and arrival day with the change in `orders`; `before`
     are the earlier arrivals of the sellers and days in the news. One row a change: KEY and active_days, 1 or -1.
     """
-    daily = news.select(*KEY, "orders", F.lit(True).alias("is_news")).unionByName(
-        before.select(*KEY, "orders", F.lit(False).alias("is_news"))
-    ).groupBy(*KEY, "is_news").agg(F.sum("orders").alias("orders"))
+    daily = (
+        news.select(*KEY, "orders", F.lit(True).alias("is_news"))
+        .unionByName(before.select(*KEY, "orders", F.lit(False).alias("is_news")))
+        .groupBy(*KEY, "is_news")
+        .agg(F.sum("orders").alias("orders"))
+    )
     so_far = Window.partitionBy("seller_id", "event_day").orderBy("arrival_day")
     total = F.sum("orders").over(so_far)
     change = (total > 0).cast("bigint") - (total - F.col("orders") > 0).cast("bigint")

@@ -53,20 +53,24 @@ def loan_states(events: DataFrame) -> DataFrame:
             F.min(F.when(unpaid > 0, F.struct("due_on", unpaid.alias("unpaid")))).alias("oldest"),
         )
     )
-    return states.join(oldest, ["loan_id", "arrival_day"], "left").select(
-        "loan_id",
-        "seller_id",
-        "arrival_day",
-        "drawn_on",
-        "drawn_fen",
-        "repaid_fen",
-        "written_off_fen",
-        "outstanding_fen",
-        "last_due_on",
-        F.col("oldest.due_on").alias("oldest_unpaid_due_on"),
-        F.coalesce("oldest.unpaid", F.lit(0)).cast("bigint").alias("oldest_unpaid_fen"),
-        F.when((F.col("drawn_fen") > 0) & (F.col("outstanding_fen") <= 0), F.col("repaid_on")).alias("settled_on"),
-    ).select(*LOAN_BOOK.names)
+    return (
+        states.join(oldest, ["loan_id", "arrival_day"], "left")
+        .select(
+            "loan_id",
+            "seller_id",
+            "arrival_day",
+            "drawn_on",
+            "drawn_fen",
+            "repaid_fen",
+            "written_off_fen",
+            "outstanding_fen",
+            "last_due_on",
+            F.col("oldest.due_on").alias("oldest_unpaid_due_on"),
+            F.coalesce("oldest.unpaid", F.lit(0)).cast("bigint").alias("oldest_unpaid_fen"),
+            F.when((F.col("drawn_fen") > 0) & (F.col("outstanding_fen") <= 0), F.col("repaid_on")).alias("settled_on"),
+        )
+        .select(*LOAN_BOOK.names)
+    )
 
 
 def _total(kind: str) -> Column:

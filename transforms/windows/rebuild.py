@@ -22,7 +22,9 @@ def rebuild(
     }
     parts = [_sums(rows, event, wanted) for event, rows in known.items()]
     parts += [_buyers(known["order_event"], wanted), _first_days(known)]
-    joined = reduce(lambda left, right: left.join(right, ["seller_id", "as_of"], "left"), parts, labels.select("seller_id", "as_of"))
+    joined = reduce(
+        lambda left, right: left.join(right, ["seller_id", "as_of"], "left"), parts, labels.select("seller_id", "as_of")
+    )
     return joined.select(
         "seller_id",
         "as_of",
@@ -64,7 +66,9 @@ def _buyers(known_orders: DataFrame, wanted: WindowSums) -> DataFrame:
         F.min("event_day").alias("first_day"),
         *(F.sum(F.when(_in_window(days), F.col("orders")).otherwise(0)).alias(f"orders_{days}") for days in windows),
     )
-    is_new = {days: F.lit(True) if days == EVER else F.col("first_day") >= F.date_sub("as_of", days) for days in windows}
+    is_new = {
+        days: F.lit(True) if days == EVER else F.col("first_day") >= F.date_sub("as_of", days) for days in windows
+    }
     definitions = {
         "last_buyers": lambda days: F.col(f"orders_{days}") > 0,
         "second_last_buyers": lambda days: F.col(f"orders_{days}") > 1,
@@ -78,13 +82,18 @@ def _buyers(known_orders: DataFrame, wanted: WindowSums) -> DataFrame:
             if name in definitions
         ),
     )
-    days_with_orders = pair_day.select("seller_id", "as_of", "event_day").distinct().groupBy("seller_id", "as_of").agg(
-        F.count(F.lit(1)).alias("days_known"),
-        *(
-            F.sum(_in_window(days).cast("bigint")).alias(column_of(name, days))
-            for name, days in wanted
-            if name == "active_days"
-        ),
+    days_with_orders = (
+        pair_day.select("seller_id", "as_of", "event_day")
+        .distinct()
+        .groupBy("seller_id", "as_of")
+        .agg(
+            F.count(F.lit(1)).alias("days_known"),
+            *(
+                F.sum(_in_window(days).cast("bigint")).alias(column_of(name, days))
+                for name, days in wanted
+                if name == "active_days"
+            ),
+        )
     )
     return buyers.join(days_with_orders, ["seller_id", "as_of"], "full")
 

@@ -97,7 +97,9 @@ def _sweep_partition(batches: Iterable[pa.RecordBatch], wanted: WindowSums) -> I
                 + (entered[window.entered_to] - entered[window.entered_from])
                 - (left[window.left_to] - left[window.left_from])
             )
-    first = _first_days(on_time_key, start_key, seller[late_by_start], event[late_by_start], base, to_day, known_from, known_to)
+    first = _first_days(
+        on_time_key, start_key, seller[late_by_start], event[late_by_start], base, to_day, known_from, known_to
+    )
     names = sellers.dictionary.take(pa.array(label_seller))
     for begin in range(0, len(label_rows), _ROWS_A_BATCH):
         part = slice(begin, begin + _ROWS_A_BATCH)
@@ -134,8 +136,14 @@ class _WindowLookUp:
 
 
 def _look_up(
-    days: int, on_time_key: np.ndarray, late: np.ndarray, seller: np.ndarray, event: np.ndarray, start: np.ndarray,
-    base: np.ndarray, label_day: np.ndarray,
+    days: int,
+    on_time_key: np.ndarray,
+    late: np.ndarray,
+    seller: np.ndarray,
+    event: np.ndarray,
+    start: np.ndarray,
+    base: np.ndarray,
+    label_day: np.ndarray,
 ) -> _WindowLookUp:
     # a tile that arrived after its window had closed never entered: taking it off again is the classic error
     ever = start <= event[late] + days
@@ -146,14 +154,22 @@ def _look_up(
     until = base + label_day + 1
     return _WindowLookUp(
         np.searchsorted(on_time_key, base + np.maximum(label_day - days, 0), side="left"),
-        tiles[by_start], *_bounds(start_key[by_start], base, until),
-        tiles[by_end], *_bounds(end_key[by_end], base, until),
+        tiles[by_start],
+        *_bounds(start_key[by_start], base, until),
+        tiles[by_end],
+        *_bounds(end_key[by_end], base, until),
     )
 
 
 def _first_days(
-    on_time_key: np.ndarray, start_key: np.ndarray, late_seller: np.ndarray, late_event: np.ndarray,
-    base: np.ndarray, to_day: np.ndarray, known_from: np.ndarray, known_to: np.ndarray,
+    on_time_key: np.ndarray,
+    start_key: np.ndarray,
+    late_seller: np.ndarray,
+    late_event: np.ndarray,
+    base: np.ndarray,
+    to_day: np.ndarray,
+    known_from: np.ndarray,
+    known_to: np.ndarray,
 ) -> np.ndarray:
     """The first event day known at each label, -1 where there is none."""
     none = _SPAN
