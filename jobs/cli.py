@@ -21,8 +21,19 @@ from jobs import (
 from jobs.lakehouse.command import run_command
 
 STEPS = (
-    simulate, ingest, aggregate, features, training_set, train, promote, score, decide, record, daily, status,
-)  # fmt: skip
+    simulate,
+    ingest,
+    aggregate,
+    features,
+    training_set,
+    train,
+    promote,
+    score,
+    decide,
+    record,
+    daily,
+    status,
+)
 
 _HELP = """Credit for sellers, from a ledger of their orders, payments and loans.
 

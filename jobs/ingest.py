@@ -34,7 +34,7 @@ from transforms.intake.identity import (
     judge_events,
     judge_versions,
     resolve_corrections,
-)  # fmt: skip
+)
 from transforms.intake.mapping import MALFORMED, Calendar, map_records, mapping_problems, unclaimed
 from transforms.tables.bronze import DELIVERIES, EVENT_TABLES, QUARANTINE, SELLERS
 from transforms.tables.table import Table

@@ -109,14 +109,20 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
         card = _card(lake, fitted, plan, figures, made_by, trainer)
         settings = lake.settings.mlflow
         version, mlflow_run = register(
-            settings.tracking_uri, settings.experiment, settings.model, fitted.model,
+            settings.tracking_uri,
+            settings.experiment,
+            settings.model,
+            fitted.model,
             _evidence(run, fitted, plan, figures, card, made_by, trainer),
-        )  # fmt: skip
+        )
         run.figures = figures
         run.facts = {
-            "model_name": settings.model, "model_version": str(version), "mlflow_run": mlflow_run, "trainer": trainer,
+            "model_name": settings.model,
+            "model_version": str(version),
+            "mlflow_run": mlflow_run,
+            "trainer": trainer,
             "training_set": made_by.run_id,
-        }  # fmt: skip
+        }
         run.publish()
     return _report(fitted, f"{settings.model} {version}", card)
 

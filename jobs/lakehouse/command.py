@@ -128,6 +128,8 @@ def step(name: str, example: str) -> Callable[[Callable[..., Report]], click.Com
                 print(report.as_json())
             else:
                 report.show()
+            # several steps in one process: each is read as it ends, also through a pipe
+            sys.stdout.flush()
 
         run.__doc__ = f"{function.__doc__}\n\n\b\nExample:\n  {example}\n"
         # options stand in the order of use: the step's own first, the shared ones last

@@ -62,9 +62,16 @@ def source() -> Source:
 
 def order(event: str, **changes: str) -> dict[str, str]:
     return {
-        "id": event, "shop": "s1", "order": f"o-{event}", "buyer": "b1", "at": "2025-03-09 10:00:00", "what": "sold",
-        "amount": "12.50", "voids": "", **changes,
-    }  # fmt: skip
+        "id": event,
+        "shop": "s1",
+        "order": f"o-{event}",
+        "buyer": "b1",
+        "at": "2025-03-09 10:00:00",
+        "what": "sold",
+        "amount": "12.50",
+        "voids": "",
+        **changes,
+    }
 
 
 def write_orders(path: Path, rows: Iterable[Mapping[str, str]], columns: Iterable[str] = COLUMNS) -> None:
@@ -136,7 +143,7 @@ def test_bad_records_and_files_are_kept_with_their_reasons_and_good_ones_go_in(l
     assert {name: refused.get(name) for name in BAD} == {name: sorted(reasons) for name, (_, reasons) in BAD.items()}
     assert [reason[:26] for reason in refused["payments-cut.parquet"]] == ["file: no readable Parquet "]
     assert refused["notes.txt"] == ["file: no feed reads it"]
-    assert refused["orders.csv"] == ["record: columns do not fit the header"]
+    assert "record: columns do not fit the header" in refused["orders.csv"]
     assert ids(lake, ORDER_EVENTS) == {"good", "good-too"}
     assert len(ids(lake, PAYMENT_EVENTS)) == 50
     deliveries = {row["name"]: row for row in lake.read(DELIVERIES).collect()}

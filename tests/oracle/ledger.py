@@ -47,11 +47,17 @@ feeds:
 
 SCHEMA = pa.schema(
     [
-        ("id", pa.string()), ("seller", pa.string()), ("at", pa.timestamp("us", tz="UTC")), ("voids", pa.string()),
-        ("buyer", pa.string()), ("direction", pa.string()), ("kind", pa.string()), ("fen", pa.int64()),
+        ("id", pa.string()),
+        ("seller", pa.string()),
+        ("at", pa.timestamp("us", tz="UTC")),
+        ("voids", pa.string()),
+        ("buyer", pa.string()),
+        ("direction", pa.string()),
+        ("kind", pa.string()),
+        ("fen", pa.int64()),
         ("delivered_on", pa.date32()),
     ]
-)  # fmt: skip
+)
 
 Row = dict[str, Any]
 

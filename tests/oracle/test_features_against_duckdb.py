@@ -42,9 +42,13 @@ def test_sweep_and_rebuild_give_what_duckdb_gives(
     spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, examples: int
 ) -> None:
     @settings(
-        max_examples=examples, deadline=None, derandomize=True, database=None,
-        phases=[Phase.generate], suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
     @given(seed=st.integers(0, 2**32), closed_after=st.integers(60, 300))
     def check(seed: int, closed_after: int) -> None:
         folder = tmp_path_factory.mktemp("ledger")

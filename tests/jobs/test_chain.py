@@ -1,0 +1,276 @@
+"""The whole chain on a small harsh world: every table, a kill while scoring, the notebook, the pages in a browser."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.support.ui import WebDriverWait
+
+from conf.errors import UserError
+from conf.policy import load_policy
+from conf.source import load_source
+from conf.world import load_world
+from jobs.aggregate import aggregate
+from jobs.daily import daily
+from jobs.decide import decide
+from jobs.features import features
+from jobs.ingest import ingest
+from jobs.lakehouse.lake import Lake
+from jobs.pages.html import to_html
+from jobs.promote import promote
+from jobs.record import record
+from jobs.score import score
+from jobs.simulate import simulate
+from jobs.status import status
+from jobs.train import Plan, train
+from jobs.training_set import training_set_by_cohorts
+from ml.pipeline import Boosting
+from tests.conftest import PROJECT, lake_at
+from tests.oracle.test_features_against_duckdb import rebuilt, rows_of
+from tools import browser as browser_tools
+from transforms.tables.bronze import DELIVERIES
+from transforms.tables.gold import DECISIONS, SCORES, SELLER_FEATURES, SIGNOFFS, TRAINING_SET
+
+FIRST_DAY = date(2020, 9, 1)
+DAYS = 700
+TODAY = date(2026, 1, 1)
+CLOSED = FIRST_DAY + timedelta(days=DAYS - 4)
+AS_OF = CLOSED + timedelta(days=1)
+POLICY = load_policy("standard")
+FIRST_NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("chain")
+
+
+@pytest.fixture(scope="module")
+def lake(spark: SparkSession, folder: Path) -> Lake:
+    """A lake with a champion, scored and decided as of AS_OF."""
+    world = yaml.safe_load((PROJECT / "conf" / "worlds" / "demo.yml").read_text())
+    world |= {"sellers": 120, "days": DAYS, "name": "harsh"}
+    world["money"] |= {"losses_a_year": 1.5, "rescue_a_week": 0.02}
+    world["lending"] |= {"first_day": 30, "draw_level": -1.0, "willing_shops": 0.95}
+    (folder / "world.yml").write_text(yaml.safe_dump(world))
+    simulate(spark, load_world(str(folder / "world.yml")), str(folder / "world"))
+    lake = lake_at(spark, folder)
+    ingest(lake, load_source("marketplace"), str(folder / "world" / "deliveries"), None, TODAY, None, str(CLOSED))
+    aggregate(lake, CLOSED)
+    training_set_by_cohorts(lake, date(2020, 10, 1), date(2021, 9, 1))
+    train(lake, Plan(Boosting(trees=5, depth=2), date(2021, 8, 1), 3, 1), "trainer", POLICY)
+    promote(lake, "challenger", "officer", "a test", FIRST_NOON)
+    features(lake, AS_OF)
+    score(lake, AS_OF)
+    decide(lake, AS_OF, POLICY)
+    return lake
+
+
+def test_counts_add_up_and_what_was_planted_was_found(spark: SparkSession, lake: Lake, folder: Path) -> None:
+    told = (
+        lake.read(DELIVERIES)
+        .agg(*(F.sum(name) for name in ("records_in", "accepted", "duplicate", "quarantined")))
+        .collect()[0]
+    )
+    assert told[0] == told[1] + told[2] + told[3]
+    planted = spark.read.parquet(str(folder / "world" / "truth" / "faults"))
+    in_time = planted.filter(F.col("delivered_on") <= F.lit(CLOSED)).groupBy("fault").count().collect()
+    by_kind = {row["fault"]: row["count"] for row in in_time}
+    assert told[2] == by_kind["duplicate"]
+    assert told[3] == by_kind["broken"]
+
+
+def test_sweep_is_rebuild_at_three_days(lake: Lake) -> None:
+    for day in (AS_OF, FIRST_DAY + timedelta(days=200), FIRST_DAY + timedelta(days=401)):
+        features(lake, day)
+        swept = lake.last_run("features", f"as_of={day}")
+        assert swept is not None
+        by_sweep = rows_of(lake, swept.run_id)
+        assert len(by_sweep) > 50
+        assert by_sweep == rebuilt(lake, day)
+
+
+def test_scores_add_up_and_decisions_name_what_they_rest_on(lake: Lake) -> None:
+    scores = lake.read(SCORES).filter(F.col("as_of") == F.lit(AS_OF))
+    total = F.aggregate(F.map_values("points"), F.col("base_points"), lambda so_far, points: so_far + points)
+    off = scores.agg(F.max(F.abs(total - F.col("score_before_clipping"))), F.count(F.lit(1))).collect()[0]
+    featured = lake.read(SELLER_FEATURES).filter(F.col("as_of") == F.lit(AS_OF)).count()
+    assert off[0] < 1e-6
+    assert off[1] == featured == lake.read(DECISIONS).filter(F.col("as_of") == F.lit(AS_OF)).count()
+    signed = lake.read(SIGNOFFS).collect()
+    assert [(row["approver"], row["trainer"], row["override"]) for row in signed] == [("officer", "trainer", "a test")]
+
+
+def test_no_outcome_of_the_training_rows_was_known_later_than_the_training_day(lake: Lake) -> None:
+    run = lake.last_run("train")
+    assert run is not None
+    known = lake.read(TRAINING_SET).filter("known_on <= '2021-08-01'").count()
+    assert known > run.figures["train_rows"] > 0
+
+
+def test_a_promotion_needs_another_person_and_a_reason(lake: Lake) -> None:
+    with pytest.raises(UserError, match="another person"):
+        promote(lake, "1", "Trainer ", "why", FIRST_NOON)
+    with pytest.raises(UserError, match="--override"):
+        promote(lake, "1", "someone", None, FIRST_NOON)
+
+
+def test_every_step_run_twice_changes_nothing(lake: Lake) -> None:
+    before = [run.run_id for run in lake.runs()]
+    features(lake, AS_OF)
+    score(lake, AS_OF)
+    decide(lake, AS_OF, POLICY)
+    promote(lake, "1", "officer", "a test", FIRST_NOON)
+    training_set_by_cohorts(lake, date(2020, 10, 1), date(2021, 9, 1))
+    train(lake, Plan(Boosting(trees=5, depth=2), date(2021, 8, 1), 3, 1), "trainer", POLICY)
+    assert [run.run_id for run in lake.runs()] == before
+
+
+def test_scoring_killed_and_run_again_gives_the_same_scores(lake: Lake, folder: Path) -> None:
+    features(lake, AS_OF - timedelta(days=7))
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(PROJECT),
+        "SELLER_CREDIT_LAKE__ROOT": lake.root,
+        "SELLER_CREDIT_MLFLOW__TRACKING_URI": lake.settings.mlflow.tracking_uri,
+        "SELLER_CREDIT_SCORING__BUCKETS": "4",
+    }
+    words = [sys.executable, "-m", "jobs.score", "--as-of", str(AS_OF - timedelta(days=7))]
+    killed = subprocess.run(
+        words,
+        cwd=folder,
+        env={**environment, "SC_FAILPOINT": "score:after:gold.scores"},
+        capture_output=True,
+        check=False,
+    )
+    assert killed.returncode == -9
+    lake._runs = None
+    assert lake.read(SCORES).filter(F.col("as_of") == F.lit(AS_OF - timedelta(days=7))).count() == 0
+    score(lake, AS_OF - timedelta(days=7))
+    scores = lake.read(SCORES).filter(F.col("as_of") == F.lit(AS_OF - timedelta(days=7)))
+    assert scores.count() == scores.select("seller_id").distinct().count() > 50
+
+
+def test_daily_does_a_day_and_the_record_tells_a_person(lake: Lake, folder: Path) -> None:
+    done = daily(
+        lake, AS_OF + timedelta(days=1), load_source("marketplace"), str(folder / "world" / "deliveries"), POLICY
+    )
+    assert done.values["aggregate: closed through"] == AS_OF
+    assert done.values["decide: decisions"] == done.values["score: sellers"]
+    seller = lake.read(DECISIONS).orderBy("outcome", "seller_id").first()["seller_id"]
+    told = record(lake, seller, None, POLICY)
+    assert told.as_of == AS_OF + timedelta(days=1)
+    assert told.is_simulated and told.lineage["model"] == "seller-credit 1"
+    with pytest.raises(UserError, match="no seller of this id"):
+        record(lake, "nobody", None, POLICY)
+    rows = json.loads(status(lake).as_json())["rows"]
+    assert {row["step"] for row in rows} >= {
+        "ingest",
+        "aggregate",
+        "features",
+        "training-set",
+        "train",
+        "score",
+        "decide",
+    }
+
+
+def test_the_notebook_runs_as_a_script(lake: Lake, folder: Path) -> None:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(PROJECT),
+        "SELLER_CREDIT_LAKE__ROOT": lake.root,
+        "SELLER_CREDIT_MLFLOW__TRACKING_URI": lake.settings.mlflow.tracking_uri,
+        "SELLER_CREDIT_SCORING__BUCKETS": "4",
+    }
+    done = subprocess.run(
+        [sys.executable, str(PROJECT / "notebooks" / "01_first_look.py")],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "published already by" in done.stdout and "Credit record" in done.stdout
+
+
+def test_the_pages_hold_in_a_browser(lake: Lake, folder: Path) -> None:
+    seller = lake.read(DECISIONS).orderBy("outcome", "seller_id").first()["seller_id"]
+    page = folder / "record.html"
+    page.write_text(to_html(record(lake, seller, None, POLICY)), "utf-8")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [
+            Path(sys.executable).parent / "mlflow",
+            "server",
+            "--backend-store-uri",
+            lake.settings.mlflow.tracking_uri,
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--workers",
+            "1",
+        ],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        with chromium() as browser:
+            browser.get(page.as_uri())
+            assert seller in browser.find_element("tag name", "body").text
+            # nothing wider than the window, on a telephone too
+            for width in (390, 1200):
+                browser.set_window_size(width, 1000)
+                assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+            _wait_for(port)
+            browser.get(f"http://127.0.0.1:{port}/#/models/seller-credit/versions/1")
+            told = WebDriverWait(browser, 60).until(lambda b: "out of time" in b.find_element("tag name", "body").text)
+            assert told
+            browser.save_screenshot(str(folder / "mlflow.png"))
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+@contextmanager
+def chromium() -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    found = next(filter(None, map(shutil.which, browser_tools.NAMES["chromium"])))
+    options.binary_location = found
+    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+def _wait_for(port: int) -> None:
+    for _ in range(120):
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.5)
+    raise TimeoutError(f"MLflow did not listen on {port}")

@@ -1,0 +1,88 @@
+"""A person's mistake ends with every problem named, where it stands, exit code 2 and no stack trace."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conf.errors import UserError
+from conf.settings import load_settings
+from conf.source import load_source
+from jobs.cli import STEPS, steps
+from jobs.lakehouse.command import run_command
+from tests.conftest import PROJECT
+
+
+def test_every_wrong_key_of_the_settings_is_named_at_once() -> None:
+    with pytest.raises(UserError) as error:
+        load_settings(
+            "local",
+            {"SELLER_CREDIT_LAKE__ROOTS": "/x", "SELLER_CREDIT_SCORING__BUCKETS": "many"},
+            ["calendar.time_zone=Mars/Olympus", "nonsense", "spark.driver_memory=3"],
+        )
+    told = "\n".join(error.value.problems)
+    for wanted in (
+        "SELLER_CREDIT_LAKE__ROOTS",
+        "SELLER_CREDIT_SCORING__BUCKETS",
+        "Mars/Olympus",
+        "nonsense",
+        "--set spark.driver_memory",
+    ):
+        assert wanted in told
+
+
+def test_an_override_wins_over_a_variable_and_that_over_the_profile() -> None:
+    environment = {"SELLER_CREDIT_SCORING__BUCKETS": "7", "SELLER_CREDIT_LAKE__ROOT": "/variable"}
+    settings = load_settings("cluster", environment, ["lake.root=/told"])
+    assert (settings.lake.root, settings.scoring.buckets) == ("/told", 7)
+
+
+def test_every_error_of_a_mapping_is_told_with_its_line(tmp_path: Path) -> None:
+    mapping = tmp_path / "mine.yml"
+    mapping.write_text(
+        "name: mine\ndescription: x\ntime_zone: Nowhere\ndeliveries: folders\narrival: {assume: event_day + 0}\n"
+        "feeds:\n  - name: orders\n    files: o.csv\n    event: order_event\n    fields:\n"
+        "      event_id: id\n      colour: c\n      amount_fen: {column: a}\n      kind: {constant: sold}\n"
+    )
+    with pytest.raises(UserError) as error:
+        load_source(str(mapping))
+    told = "\n".join(error.value.problems)
+    for wanted in ("mine.yml:3", "Nowhere", "colour", "unit is missing", "'sold' is none of", "seller_id: is missing"):
+        assert wanted in told
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["features", "--as-of", "yesterday"],
+        ["ingest", "--source", "nobody", "--input", "."],
+        ["training-set", "--given", "--from", "2023-01"],
+        ["train", "--trainer", "me", "--cross-validate", "5"],
+        ["decide", "--as-of", "2024-01-01", "--policy", "none"],
+        ["nonsense"],
+    ],
+)
+def test_a_mistake_on_the_command_line_is_exit_code_two(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(steps, words) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_every_step_explains_itself_with_an_example() -> None:
+    for module in STEPS:
+        command = module.command
+        text = command.get_help(command.make_context(command.name, [], resilient_parsing=True))
+        assert "Example:" in text and "--lake" in text and "--json" in text
+
+
+def test_a_lake_without_the_step_before_says_what_to_run(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs.cli", "score", "--as-of", "2024-01-01", "--lake", str(tmp_path / "lake")],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "seller-credit features --as-of 2024-01-01" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,226 @@
+"""The model's stages, splits, evidence and registry, on a small sample and a real MLflow store."""
+
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from conf.errors import UserError
+from ml.card.card import Card, Sample, plots_of, to_html, to_markdown
+from ml.cross_validate import fit_both, judged_by_both, out_of_fold
+from ml.evaluate import auc, count, evaluate, ks
+from ml.gates import gates
+from ml.pipeline import Boosting, Inputs, UnfitError, fit_calibration, usable_inputs, whole_model
+from ml.registry import Delta, Evidence, load, register, resolve, set_champion
+from ml.split import fold_of
+
+BOOSTING = Boosting(trees=5, depth=2, least_rows_a_leaf=5)
+FEATURES = ("sales", "refunds", "empty", "constant", "sometimes")
+
+
+@pytest.fixture(scope="module")
+def rows(spark: SparkSession) -> Iterator[DataFrame]:
+    chance = random.Random(3)
+    made = []
+    for number in range(600):
+        sales, refunds = chance.gauss(0, 1), chance.random()
+        bad = int(chance.random() < 1 / (1 + math.exp(2 + 1.5 * sales - 2 * refunds)))
+        sometimes = 1.0 if chance.random() < 0.5 else [None, math.nan][number % 2]
+        made.append(
+            (
+                f"s{number % 300}",
+                date(2024, 1 + number // 300, 1),
+                f"g{number % 150}",
+                bad,
+                number % 50 == 0,
+                sales,
+                refunds,
+                None,
+                4.0,
+                sometimes,
+            )
+        )
+    schema = (
+        "seller_id string, as_of date, group_id string, bad int, indeterminate boolean,"
+        " sales double, refunds double, empty double, constant double, sometimes double"
+    )
+    kept = spark.createDataFrame(made, schema).coalesce(1).persist()
+    yield kept
+    kept.unpersist()
+
+
+@pytest.fixture(scope="module")
+def inputs(rows: DataFrame) -> Inputs:
+    return usable_inputs(rows, FEATURES)
+
+
+def test_features_that_tell_nothing_are_left_out_and_unknown_ones_get_a_flag(inputs: Inputs) -> None:
+    assert inputs == Inputs(("sales", "refunds", "sometimes"), ("sometimes",))
+
+
+def test_the_probability_is_the_calibrated_margin_and_unknown_is_unknown(rows: DataFrame, inputs: Inputs) -> None:
+    trees, scorecard = fit_both(rows, inputs, BOOSTING)
+    judged = judged_by_both(rows, trees, scorecard, inputs)
+    calibration = fit_calibration(judged)
+    model = whole_model(trees, calibration)
+    intercept, slope = calibration.intercept, calibration.coefficients[0]
+    scored = model.transform(rows).select("margin", "prediction", "log_odds", "sometimes").collect()
+    for row in scored[:50]:
+        log_odds = intercept + slope * row["margin"][0]
+        assert row["log_odds"] == pytest.approx(log_odds, abs=1e-12)
+        assert row["prediction"] == pytest.approx(1 / (1 + math.exp(-log_odds)), abs=1e-12)
+    base = rows.limit(1)
+    same = base.withColumn("sometimes", F.lit(None).cast("double")).unionByName(
+        base.withColumn("sometimes", F.lit(math.nan))
+    )
+    predictions = [row[0] for row in model.transform(same).select("prediction").collect()]
+    assert predictions[0] == predictions[1]
+    again, _ = fit_both(rows.repartition(3), inputs, BOOSTING)
+    first = [row["margin"] for row in trees.transform(rows).select("margin").collect()]
+    assert [row["margin"] for row in again.transform(rows).select("margin").collect()] == first
+
+
+def test_one_class_alone_is_refused(rows: DataFrame, inputs: Inputs) -> None:
+    with pytest.raises(UnfitError, match="all good"):
+        fit_both(rows.filter("bad = 0"), inputs, BOOSTING)
+
+
+def test_a_group_is_in_one_fold_and_every_row_is_judged_once_by_others(rows: DataFrame, inputs: Inputs) -> None:
+    folds = rows.groupBy("group_id").agg(F.countDistinct(fold_of(3, 1)).alias("n")).agg(F.max("n")).collect()[0][0]
+    assert folds == 1
+    judged = out_of_fold(rows, inputs, BOOSTING, folds=2)
+    assert judged.count() == rows.count() == judged.select("seller_id", "as_of").distinct().count()
+    # of a row's own fold the trees knew nothing: in training they look better than they are
+    trees, scorecard = fit_both(rows, inputs, BOOSTING)
+    seen = judged_by_both(rows, trees, scorecard, inputs)
+    in_training, outside = (count(_with_log_odds(sample)) for sample in (seen, judged))
+    assert evaluate(in_training).auc.value > evaluate(outside).auc.value
+
+
+def _with_log_odds(judged: DataFrame) -> DataFrame:
+    return fit_calibration(judged).transform(judged).select("group_id", "bad", "log_odds")
+
+
+def test_figures_are_those_of_brute_force(spark: SparkSession) -> None:
+    chance = random.Random(9)
+    made = [(f"g{n % 40}", int(chance.random() < 0.3), round(chance.gauss(-1, 1), 1)) for n in range(300)]
+    counts = count(spark.createDataFrame(made, "group_id string, bad int, log_odds double"))
+    goods = [value for _, bad, value in made if not bad]
+    bads = [value for _, bad, value in made if bad]
+    pairs = [1.0 if b > g else 0.5 if b == g else 0.0 for b in bads for g in goods]
+    whole = counts.good.sum(axis=0), counts.bad.sum(axis=0), counts.log_odds
+    assert auc(*whole) == pytest.approx(sum(pairs) / len(pairs), abs=1e-12)
+    cuts = sorted(set(goods + bads))
+    distance = max(abs(np.mean([g <= c for g in goods]) - np.mean([b <= c for b in bads])) for c in cuts)
+    assert ks(*whole) == pytest.approx(distance, abs=1e-12)
+    assert counts.bad_groups == len({group for group, bad, _ in made if bad})
+    evaluation = evaluate(counts)
+    expected = sum(1 / (1 + math.exp(-value)) for _, _, value in made)
+    assert evaluation.observed_to_expected.value == pytest.approx(len(bads) / expected, rel=1e-9)
+    assert evaluation.auc.low < evaluation.auc.value < evaluation.auc.high
+
+
+def test_intervals_resample_groups_and_not_rows(spark: SparkSession) -> None:
+    chance = random.Random(4)
+    groups = [(f"g{n}", int(chance.random() < 0.4), round(chance.gauss(0, 1), 2)) for n in range(60)]
+    once = spark.createDataFrame(groups, "group_id string, bad int, log_odds double")
+    often = spark.createDataFrame(groups * 30, "group_id string, bad int, log_odds double")
+    alone, repeated = evaluate(count(once)).auc, evaluate(count(often)).auc
+    # thirty copies of a group tell no more than one
+    assert repeated.high - repeated.low == pytest.approx(alone.high - alone.low, rel=0.02)
+
+
+def test_gates_without_enough_bads_neither_pass_nor_fail() -> None:
+    figures = {
+        "evaluated_bads": 250.0,
+        "train_auc": 0.8,
+        "evaluated_auc": 0.7,
+        "calibration_slope_low": 0.9,
+        "calibration_slope_high": 1.1,
+    }
+    verdicts = {gate.gate: gate.verdict for gate in gates(figures)}
+    assert verdicts == {
+        "fall of AUC": "fail",
+        "observed to expected": "insufficient evidence",
+        "calibration intercept": "insufficient evidence",
+        "calibration slope": "pass",
+    }
+    assert {gate.verdict for gate in gates({**figures, "evaluated_bads": 20.0})} == {"insufficient evidence"}
+
+
+def test_a_registered_version_has_its_evidence_and_loads_the_same(
+    spark: SparkSession, rows: DataFrame, inputs: Inputs, tmp_path: Path
+) -> None:
+    trees, scorecard = fit_both(rows, inputs, BOOSTING)
+    judged = judged_by_both(rows, trees, scorecard, inputs)
+    model = whole_model(trees, fit_calibration(judged))
+    table = str(tmp_path / "table")
+    rows.write.format("delta").save(table)
+    uri = f"sqlite:///{tmp_path}/store/mlflow.db"
+    evidence = Evidence(
+        parameters={"trees": 5},
+        metrics={"auc": 0.7},
+        tags={"simulated": "True"},
+        description="A small model.\n\n| a |\n|---|",
+        artifacts={"card.html": "<p>card</p>"},
+        documents={"features.json": {"features": list(inputs.features)}, "reference.json": {"x": 1}},
+        tables=[Delta("gold.training_set", table, 0, "all")],
+        features=inputs.features,
+        example={"sales": 1.0},
+    )
+    version, run_id = register(uri, "tests", "small", model, evidence)
+    client = MlflowClient(uri, uri)
+    run = client.get_run(run_id)
+    assert run.data.metrics["auc"] == 0.7
+    assert run.inputs.dataset_inputs[0].dataset.name == "gold.training_set"
+    told = client.get_model_version("small", str(version))
+    assert told.description.startswith("A small model.") and run_id in told.description
+    assert {file.path for file in client.list_artifacts(run_id)} >= {"card.html", "model", "reference.json"}
+    assert (tmp_path / "store" / "mlflow-artifacts").is_dir()
+
+    loaded = load(uri, "small", version)
+    assert (loaded.features, loaded.reference, loaded.run_id) == (inputs.features, {"x": 1}, run_id)
+    before = [row[0] for row in model.transform(rows).select("prediction").collect()]
+    assert [row[0] for row in loaded.pipeline.transform(rows).select("prediction").collect()] == before
+
+    assert resolve(uri, "small", "challenger") == version
+    with pytest.raises(UserError, match="seller-credit train"):
+        resolve(uri, "small", "champion")
+    set_champion(uri, "small", version)
+    assert resolve(uri, "small", "champion") == version
+    with pytest.raises(UserError):
+        resolve(uri, "small", "99")
+
+
+def test_the_card_escapes_and_marks_what_is_simulated(spark: SparkSession) -> None:
+    made = [(f"g{n}", n % 3 == 0, n / 50 - 1.0) for n in range(100)]
+    counts = count(
+        spark.createDataFrame(made, "group_id string, bad boolean, log_odds double").withColumn(
+            "bad", F.col("bad").cast("int")
+        )
+    )
+    sample = Sample("out of time", "later cohorts", counts, evaluate(counts), None)
+    card = Card(
+        name="<script>alert(1)</script>",
+        summary="A plain sentence.",
+        is_simulated=True,
+        trained={"code": "<b>"},
+        samples=(sample,),
+        spread=None,
+        top_features=[("refund_rate_90d", "refunds & more", 3.2)],
+        dropped=["x"],
+        gates=gates({}),
+        limits=("only <so> far",),
+    )
+    page = to_html(card, plots_of(card))
+    assert "<script" not in page and "&lt;script&gt;" in page and "only &lt;so&gt; far" in page
+    assert "Simulated data" in page and "Simulated data" not in to_html(replace(card, is_simulated=False), {})
+    assert to_markdown(card).splitlines()[0] == "A plain sentence."
