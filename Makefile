@@ -111,11 +111,18 @@ dist: setup ## the wheel, and the same file as .zip: executors refuse the name .
 	@cp dist/seller_credit-*.whl dist/seller_credit.zip
 	@ls dist
 
-zip-smoke: dist ## the zip under spark-submit from another folder; ARGS="jobs/daily.py --as-of ..."
-	@tests/smoke/zip_smoke.sh $(ARGS)
+zip-smoke: dist ## `spark-submit jobs/ingest.py` with the zip alone, from another folder
+	@rm -rf build/smoke && mkdir -p build/smoke
+	@tests/smoke/zip_smoke.sh jobs/ingest.py --source "$$PWD/tests/smoke/shop.yml" --input "$$PWD/tests/smoke/shop" \
+	    --lake "$$PWD/build/smoke/lake"
+	@rm -rf build
 
-cluster-smoke: dist ## the same on a standalone master and worker of its own; ARGS as above
-	@tests/smoke/cluster_smoke.sh $(ARGS)
+cluster-smoke: dist ## one more day after `make demo`, on a standalone master and worker of its own
+	@[ -d demo/lake ] || { echo "make cluster-smoke: goes on from the demo's lake: run make demo first" >&2; exit 2; }
+	@rm -rf build/smoke && mkdir -p build/smoke && cp -r demo/lake build/smoke/lake
+	@SELLER_CREDIT_LAKE__ROOT="$$PWD/build/smoke/lake" SELLER_CREDIT_MLFLOW__TRACKING_URI="sqlite:///$$PWD/demo/mlflow.db" \
+	    tests/smoke/cluster_smoke.sh jobs/daily.py --as-of 2024-09-05 --source marketplace --input "$$PWD/demo/world/deliveries"
+	@rm -rf build
 
 lock: setup-tests ## pin anew: requirements*.in -> requirements*.txt, with hashes
 	@tools/lock

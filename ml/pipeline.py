@@ -32,9 +32,9 @@ class Boosting:
 
     trees: int = 40
     depth: int = 3
-    step_size: float = 0.1
+    step_size: float = 0.15
     subsampling: float = 0.8
-    least_rows_a_leaf: int = 20
+    least_rows_a_leaf: int = 50
     largest_share_of_features: str = "0.4"
     bins: int = 64
     seed: int = 1
