@@ -17,7 +17,7 @@ def fit_both(rows: DataFrame, inputs: Inputs, boosting: Boosting) -> tuple[Pipel
     """Trees up to their margin, and the scorecard that is reported beside them; indeterminate rows are left out."""
     decided = rows.filter(~F.col("indeterminate"))
     preparation = fit_preparation(decided, inputs)
-    with prepared(decided, preparation) as vectors:
+    with prepared(decided, preparation, inputs) as vectors:
         return fit_trees(vectors, preparation, boosting), fit_scorecard(vectors, preparation)
 
 

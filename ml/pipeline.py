@@ -24,15 +24,17 @@ MARGIN = "margin"
 PD = "prediction"
 LOG_ODDS = "log_odds"
 _FEATURES = "features"
+ROWS_A_PARTITION = 25_000
+"""A tree costs some ten jobs: 8,235 rows on two cores took 22 s for 40 trees in 8 partitions, 11 s in one."""
 
 
 @dataclass(frozen=True)
 class Boosting:
     """What the trees are grown with."""
 
-    trees: int = 40
+    trees: int = 25
     depth: int = 3
-    step_size: float = 0.15
+    step_size: float = 0.2
     subsampling: float = 0.8
     least_rows_a_leaf: int = 50
     largest_share_of_features: str = "0.4"
@@ -54,6 +56,8 @@ class Inputs:
 
     features: tuple[str, ...]
     flagged: tuple[str, ...]
+    rows: int
+    """Rows that they were told from."""
 
 
 def usable_inputs(rows: DataFrame, candidates: Sequence[str]) -> Inputs:
@@ -70,6 +74,7 @@ def usable_inputs(rows: DataFrame, candidates: Sequence[str]) -> Inputs:
     return Inputs(
         tuple(name for name in candidates if name in varies | flagged),
         tuple(name for name in candidates if name in flagged),
+        found["rows"],
     )
 
 
@@ -109,16 +114,17 @@ def fit_preparation(rows: DataFrame, inputs: Inputs) -> PipelineModel:
 
 
 @contextmanager
-def prepared(rows: DataFrame, preparation: PipelineModel) -> Iterator[DataFrame]:
+def prepared(rows: DataFrame, preparation: PipelineModel, inputs: Inputs) -> Iterator[DataFrame]:
     """The rows as vectors, kept for as long as models are fitted on them.
 
-    In one order, whatever the run that made them: the same rows and seed give the same trees only so, since
-    subsampling goes by place.
+    In one order and in as many partitions as their number asks for, whatever the run and the machine: the same rows and
+    seed give the same trees only so, since subsampling goes by place.
     """
     vectors = preparation.transform(rows).select(
         "seller_id", "as_of", _FEATURES, F.col(LABEL).cast("double").alias(LABEL)
     )
-    ordered = vectors.repartitionByRange("seller_id", "as_of").sortWithinPartitions("seller_id", "as_of")
+    partitions = -(-inputs.rows // ROWS_A_PARTITION)
+    ordered = vectors.repartitionByRange(partitions, "seller_id", "as_of").sortWithinPartitions("seller_id", "as_of")
     kept = ordered.persist(StorageLevel.MEMORY_AND_DISK)
     try:
         classes = kept.agg(F.min(LABEL), F.max(LABEL)).collect()[0]

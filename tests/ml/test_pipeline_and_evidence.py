@@ -63,7 +63,7 @@ def inputs(rows: DataFrame) -> Inputs:
 
 
 def test_features_that_tell_nothing_are_left_out_and_unknown_ones_get_a_flag(inputs: Inputs) -> None:
-    assert inputs == Inputs(("sales", "refunds", "sometimes"), ("sometimes",))
+    assert inputs == Inputs(("sales", "refunds", "sometimes"), ("sometimes",), 600)
 
 
 def test_the_probability_is_the_calibrated_margin_and_unknown_is_unknown(rows: DataFrame, inputs: Inputs) -> None:
