@@ -47,8 +47,6 @@ demo: setup ## a simulated marketplace from its ledger to offers and one seller'
 	    then train --trained-on 2023-09-01 --trainer 'modeller of the demo' \
 	    then promote challenger --approver 'risk officer of the demo' \
 	        --override 'simulated data, and too few bads for the gates: promoted to show the chain' \
-	    then features --as-of 2024-06-01 then score --as-of 2024-06-01 then decide --as-of 2024-06-01 \
-	    then features --as-of 2024-08-01 then score --as-of 2024-08-01 then decide --as-of 2024-08-01 \
 	    then daily $(MARKET) --as-of 2024-09-02 \
 	    then daily $(MARKET) --as-of 2024-09-03 \
 	    then daily $(MARKET) --as-of 2024-09-04 \

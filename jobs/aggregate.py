@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
-from jobs.lakehouse.lake import Lake
+from jobs.lakehouse.lake import Lake, by_arrival_month
 from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS
 from transforms.tables.silver import LOAN_BOOK, SELLER_BUYER_DAY, SELLER_DAY
 from transforms.tiles.buyers import buyer_changes, pair_days
@@ -47,8 +47,8 @@ def aggregate(lake: Lake, through: date | None) -> Report:
         tiles = seller_days(
             new_orders, news(payments), new_loans, changes.unionByName(active, allowMissingColumns=True).na.fill(0)
         )
-        run.append(SELLER_DAY, _by_month(tiles))
-        run.append(SELLER_BUYER_DAY, _by_month(pairs))
+        run.append(SELLER_DAY, by_arrival_month(tiles, "event_day", "seller_id"))
+        run.append(SELLER_BUYER_DAY, by_arrival_month(pairs, "event_day", "seller_id"))
         known_loans = loans.filter(F.col("arrival_day") <= F.lit(last))
         touched_loans = known_loans.join(new_loans.select("loan_id").distinct(), "loan_id", "left_semi")
         run.append(LOAN_BOOK, _arrived(loan_states(touched_loans), closed, last).coalesce(1))
@@ -71,12 +71,6 @@ def _arrived(rows: DataFrame, closed: date | None, last: date) -> DataFrame:
     if "arrival_month" in rows.columns:
         arrived = arrived.filter(F.col("arrival_month") >= F.lit(f"{closed:%Y-%m}"))
     return arrived
-
-
-def _by_month(rows: DataFrame) -> DataFrame:
-    return rows.repartitionByRange("arrival_month", "arrival_day", "seller_id").sortWithinPartitions(
-        "arrival_month", "event_day", "seller_id"
-    )
 
 
 @step("aggregate", "seller-credit aggregate --through 2024-08-31")

@@ -25,7 +25,7 @@ from jobs.lakehouse.deliveries import (
     groups_by_schema,
     header_of,
 )
-from jobs.lakehouse.lake import Lake, Run, schema_of
+from jobs.lakehouse.lake import Lake, Run, by_arrival_month, schema_of
 from transforms.intake.identity import (
     ACCEPTED,
     DUPLICATE,
@@ -111,7 +111,8 @@ def _take_in(run: Run, source: Source, deliveries: Sequence[Delivery], root: str
             ]
         judged += parts
         accepted = reduce(DataFrame.unionByName, parts).filter(F.col("status") == ACCEPTED).select(*table.names)
-        run.append(table, _laid_out(accepted, table))
+        laid_out = by_arrival_month(accepted, "event_day", "event_id") if table.partitioned_by else accepted.coalesce(1)
+        run.append(table, laid_out)
     outcome = _count(judged)
     _check_against_footers(source, deliveries, refused, outcome)
     _append_quarantine(run, judged, refused, calendar)
@@ -220,15 +221,6 @@ def _known(run: Run, table: Table, records: DataFrame) -> DataFrame:
     oldest = records.filter(F.size("reasons") == 0).agg(F.min(day)).collect()[0][0]
     since = (oldest or run.lake.settings.calendar.first_day) - timedelta(days=CORRECTION_SPAN_DAYS)
     return published.filter((F.col(day) >= F.lit(since)) & (F.col("arrival_month") >= F.lit(f"{since:%Y-%m}")))
-
-
-def _laid_out(accepted: DataFrame, table: Table) -> DataFrame:
-    """Rows in ranges of month and day, so that a file holds few days and a large month is split over tasks."""
-    if not table.partitioned_by:
-        return accepted.coalesce(1)
-    return accepted.repartitionByRange("arrival_month", "event_day", "event_id").sortWithinPartitions(
-        "arrival_month", "event_day", "event_id"
-    )
 
 
 Outcome = Counter[tuple[str, str, str]]

@@ -127,7 +127,7 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
 
 def _fit(rows: DataFrame, plan: Plan, policy: Policy) -> _Fitted:
     seen = rows if plan.trained_on is None else rows.filter(F.col("known_on") <= F.lit(plan.trained_on))
-    inputs = usable_inputs(seen, MODEL_INPUTS)
+    inputs = usable_inputs(seen.filter(~F.col("indeterminate")), MODEL_INPUTS)
     # every row calibrates, by trees that did not see it: a held-out quarter of some fifty bad groups put the level of
     # every probability off by a quarter
     unseen = out_of_fold(seen, inputs, plan.boosting, plan.folds, plan.repeats)
@@ -328,7 +328,7 @@ _CROSS = re.compile(r"^([1-9][0-9]?)x([1-9][0-9]?)$")
 )
 @click.option("--cross-validate", metavar="REPEATSxFOLDS", help="Where outcomes are few: 5x5. Instead of --trained-on.")
 @click.option("--trainer", required=True, help="Who trains it; another person must promote it.")
-@click.option("--trees", type=click.IntRange(1, 1000), help="Boosted trees [default: 40; 20 with --cross-validate].")
+@click.option("--trees", type=click.IntRange(1, 1000), help="Boosted trees [default: 25; 20 with --cross-validate].")
 @click.option("--policy", default="standard", metavar="NAME_OR_FILE", help="Policy whose cut-off the reasons refer to.")
 def command(
     invocation: Invocation,

@@ -7,7 +7,7 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from ml.pipeline import MARGIN, Boosting, Inputs, fit_preparation, fit_scorecard, fit_trees, prepared
+from ml.pipeline import MARGIN, Boosting, Inputs, fit_preparation, fit_scorecard, fit_trees, prepared, usable_inputs
 from ml.split import fold_of
 
 KEPT = ("seller_id", "as_of", "group_id", "bad", "indeterminate")
@@ -37,10 +37,14 @@ def out_of_fold(
     The caller should have persisted `rows`: every fit reads them.
     """
     kept = rows.select(*KEPT, *inputs.features)
+    columns = (*KEPT, "repeat", "fold", MARGIN, "baseline_log_odds")
     parts = []
     for repeat in range(repeats):
         placed = kept.withColumns({"repeat": F.lit(repeat), "fold": fold_of(folds, seed, repeat)})
         for fold in range(folds):
-            trees, scorecard = fit_both(placed.filter(F.col("fold") != fold), inputs, boosting)
-            parts.append(judged_by_both(placed.filter(F.col("fold") == fold), trees, scorecard, inputs))
+            others = placed.filter(F.col("fold") != fold)
+            # a feature that few rows have may tell nothing in the rest of them
+            told = usable_inputs(others.filter(~F.col("indeterminate")), inputs.features)
+            trees, scorecard = fit_both(others, told, boosting)
+            parts.append(judged_by_both(placed.filter(F.col("fold") == fold), trees, scorecard, told).select(*columns))
     return reduce(DataFrame.unionByName, parts)

@@ -21,6 +21,7 @@ from typing import Any, cast
 
 from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from conf.errors import StepFailure, UserError
@@ -291,6 +292,12 @@ class Run:
         rows.write.format("delta").mode("append").save(lake.path(RUNS))
         lake._runs = None
         failpoint(f"{self.step}:after:publish")
+
+
+def by_arrival_month(rows: DataFrame, *order: str) -> DataFrame:
+    """Rows as a table of monthly partitions wants them: few files a month, each in order, a large month over tasks."""
+    # a partitioning by range would work its last stage twice, once for a sample
+    return rows.hint("rebalance", F.col("arrival_month")).sortWithinPartitions("arrival_month", *order)
 
 
 def schema_of(table: Table) -> T.StructType:

@@ -51,6 +51,7 @@ DAYS = 700
 TODAY = date(2026, 1, 1)
 CLOSED = FIRST_DAY + timedelta(days=DAYS - 4)
 AS_OF = CLOSED + timedelta(days=1)
+TRAINED_ON = date(2021, 8, 1)
 POLICY = load_policy("standard")
 FIRST_NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 
@@ -64,16 +65,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def lake(spark: SparkSession, folder: Path) -> Lake:
     """A lake with a champion, scored and decided as of AS_OF."""
     world = yaml.safe_load((PROJECT / "conf" / "worlds" / "demo.yml").read_text())
-    world |= {"sellers": 120, "days": DAYS, "name": "harsh"}
-    world["money"] |= {"losses_a_year": 1.5, "rescue_a_week": 0.02}
-    world["lending"] |= {"first_day": 30, "draw_level": -1.0, "willing_shops": 0.95}
+    world |= {"sellers": 90, "days": DAYS, "name": "harsh"}
+    world["shops"] |= {"open_at_start": 0.95, "closing_a_year": [0.02, 0.1]}
+    world["money"] |= {"losses_a_year": 6, "rescue_a_week": 0.01, "buffer_weeks": [0.1, 0.8]}
+    world["lending"] |= {"first_day": 30, "draw_level": -1.0, "willing_shops": 0.95, "strategic": 0.1}
     (folder / "world.yml").write_text(yaml.safe_dump(world))
     simulate(spark, load_world(str(folder / "world.yml")), str(folder / "world"))
     lake = lake_at(spark, folder)
     ingest(lake, load_source("marketplace"), str(folder / "world" / "deliveries"), None, TODAY, None, str(CLOSED))
     aggregate(lake, CLOSED)
     training_set_by_cohorts(lake, date(2020, 10, 1), date(2021, 9, 1))
-    train(lake, Plan(Boosting(trees=5, depth=2), date(2021, 8, 1), 3, 1), "trainer", POLICY)
+    train(lake, Plan(Boosting(trees=5, depth=2), TRAINED_ON, 3, 1), "trainer", POLICY)
     promote(lake, "challenger", "officer", "a test", FIRST_NOON)
     features(lake, AS_OF)
     score(lake, AS_OF)
@@ -119,7 +121,7 @@ def test_scores_add_up_and_decisions_name_what_they_rest_on(lake: Lake) -> None:
 def test_no_outcome_of_the_training_rows_was_known_later_than_the_training_day(lake: Lake) -> None:
     run = lake.last_run("train")
     assert run is not None
-    known = lake.read(TRAINING_SET).filter("known_on <= '2021-08-01'").count()
+    known = lake.read(TRAINING_SET).filter(F.col("known_on") <= F.lit(TRAINED_ON)).count()
     assert known > run.figures["train_rows"] > 0
 
 
@@ -137,7 +139,7 @@ def test_every_step_run_twice_changes_nothing(lake: Lake) -> None:
     decide(lake, AS_OF, POLICY)
     promote(lake, "1", "officer", "a test", FIRST_NOON)
     training_set_by_cohorts(lake, date(2020, 10, 1), date(2021, 9, 1))
-    train(lake, Plan(Boosting(trees=5, depth=2), date(2021, 8, 1), 3, 1), "trainer", POLICY)
+    train(lake, Plan(Boosting(trees=5, depth=2), TRAINED_ON, 3, 1), "trainer", POLICY)
     assert [run.run_id for run in lake.runs()] == before
 
 

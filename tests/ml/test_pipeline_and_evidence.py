@@ -23,7 +23,7 @@ from ml.registry import Delta, Evidence, load, register, resolve, set_champion
 from ml.split import fold_of
 
 BOOSTING = Boosting(trees=5, depth=2, least_rows_a_leaf=5)
-FEATURES = ("sales", "refunds", "empty", "constant", "sometimes")
+FEATURES = ("sales", "refunds", "empty", "constant", "sometimes", "one_group")
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +46,12 @@ def rows(spark: SparkSession) -> Iterator[DataFrame]:
                 None,
                 4.0,
                 sometimes,
+                float(number) if number % 150 == 0 else None,
             )
         )
     schema = (
         "seller_id string, as_of date, group_id string, bad int, indeterminate boolean,"
-        " sales double, refunds double, empty double, constant double, sometimes double"
+        " sales double, refunds double, empty double, constant double, sometimes double, one_group double"
     )
     kept = spark.createDataFrame(made, schema).coalesce(1).persist()
     yield kept
@@ -63,7 +64,7 @@ def inputs(rows: DataFrame) -> Inputs:
 
 
 def test_features_that_tell_nothing_are_left_out_and_unknown_ones_get_a_flag(inputs: Inputs) -> None:
-    assert inputs == Inputs(("sales", "refunds", "sometimes"), ("sometimes",), 600)
+    assert inputs == Inputs(("sales", "refunds", "sometimes", "one_group"), ("sometimes", "one_group"), 600)
 
 
 def test_the_probability_is_the_calibrated_margin_and_unknown_is_unknown(rows: DataFrame, inputs: Inputs) -> None:

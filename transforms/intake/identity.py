@@ -52,6 +52,8 @@ def _repeats(records: DataFrame, known: DataFrame) -> DataFrame:
     ).join(known, "identity", "left")
     in_delivery = Window.partitionBy("identity", "delivery_order", "delivery_id")
     in_order = Window.partitionBy("identity").orderBy("delivery_order", "delivery_id", "file", "position")
+    # by rows, not by range: lines of a CSV have no position, and peers would each see the other as an earlier one
+    so_far = in_order.rowsBetween(Window.unboundedPreceding, Window.currentRow)
     contradicts_itself = F.col("smallest") != F.col("largest")
     # the widest order first: rows are sorted once for all three windows
     hashed = placed.withColumn("place", F.row_number().over(in_order)).withColumns(
@@ -63,9 +65,9 @@ def _repeats(records: DataFrame, known: DataFrame) -> DataFrame:
     standing = F.when(~contradicts_itself, F.col("content_hash"))
     ordered = hashed.withColumns(
         {
-            "first_hash": F.coalesce("known_hash", F.first(standing, ignorenulls=True).over(in_order)),
+            "first_hash": F.coalesce("known_hash", F.first(standing, ignorenulls=True).over(so_far)),
             # the earlier sound records of this identity: the first of them is the one that counts
-            "earlier": F.count(standing).over(in_order) - F.when(standing.isNotNull(), 1).otherwise(0),
+            "earlier": F.count(standing).over(so_far) - F.when(standing.isNotNull(), 1).otherwise(0),
         }
     )
     is_conflict = sound & (contradicts_itself | (F.col("content_hash") != F.col("first_hash")))
