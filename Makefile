@@ -21,7 +21,7 @@ COVERAGE := $(ROOMS:%=--cov=%) --cov-report=term:skip-covered
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo mlflow real test unit test-full lint types imports format dist zip-smoke cluster-smoke lock clean
+.PHONY: help setup setup-tests demo mlflow real test unit lint types imports format dist zip-smoke cluster-smoke lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -50,9 +50,9 @@ demo: setup ## a simulated marketplace from its ledger to offers and one seller'
 	    then daily $(MARKET) --as-of 2024-09-02 \
 	    then daily $(MARKET) --as-of 2024-09-03 \
 	    then daily $(MARKET) --as-of 2024-09-04 \
-	    then record $(DEMO_OFFER) --format html --out demo/records/offer.html \
-	    then record $(DEMO_DECLINE) --format html --out demo/records/decline.html \
-	    then record $(DEMO_THIN) --format html --out demo/records/not-enough-history.html \
+	    then record --first-with offer --format html --out demo/records/offer.html \
+	    then record --first-with decline --format html --out demo/records/decline.html \
+	    then record --first-with not_enough_history --format html --out demo/records/not-enough-history.html \
 	    then status
 	@echo
 	@echo 'Open:  demo/records/offer.html  demo/records/decline.html  demo/records/not-enough-history.html'
@@ -84,10 +84,7 @@ real: setup ## the same chain on real VAT invoices of 425 firms (INVOICES=folder
 test: lint types imports unit ## all that must hold before a commit: lint, types, import rules, tests with coverage
 
 unit: setup-tests ## the tests alone, with coverage lines
-	@$(PYTEST) $(COVERAGE) $(ARGS)
-
-test-full: lint types imports ## the same with the slow tests
-	@$(PYTEST) $(COVERAGE) -m "slow or not slow" $(ARGS)
+	@$(PYTEST) -n 2 --dist loadfile $(COVERAGE) $(ARGS)
 
 lint: setup-tests ## ruff: rules and format
 	@$(ENV) ruff check $(CODE) && ruff format --check $(CODE)

@@ -18,14 +18,15 @@ from jobs.pages.html import to_html
 from jobs.pages.record import CreditRecord, MonthOfSales, PastScore, credit_record, to_json
 from jobs.pages.text import to_text
 from transforms.features.catalogue import CATALOGUE
+from transforms.lending.decide import OUTCOMES
 from transforms.tables.gold import DECISIONS, SCORES, SELLER_FEATURES
 from transforms.tables.measures import MEASURES
 from transforms.tables.silver import SELLER_DAY
 
 MONTHS_SHOWN = 24
 SCORES_SHOWN = 24
+DECIDE_FIRST = "Run `seller-credit decide --as-of DAY` first."
 WRITERS = {"text": to_text, "html": to_html, "json": to_json}
-SUFFIXES = {"text": "txt", "html": "html", "json": "json"}
 
 
 def record(lake: Lake, seller: str, as_of: date | None, policy: Policy) -> CreditRecord:
@@ -33,9 +34,7 @@ def record(lake: Lake, seller: str, as_of: date | None, policy: Policy) -> Credi
 
     Raises UserError where there is no such decision, or where it was made by another policy than `policy`.
     """
-    decided_by = lake.require_run(
-        "decide", f"as_of={as_of}" if as_of else None, "Run `seller-credit decide --as-of DAY` first."
-    )
+    decided_by = lake.require_run("decide", f"as_of={as_of}" if as_of else None, DECIDE_FIRST)
     if decided_by.facts["policy_digest"] != policy.digest():
         raise UserError(
             f"{lake.root}: the decisions of {decided_by.as_of} were made by policy {decided_by.facts['policy']}, and"
@@ -65,6 +64,18 @@ def record(lake: Lake, seller: str, as_of: date | None, policy: Policy) -> Credi
         lake.is_simulated(),
         lake.settings.record.contact,
     )
+
+
+def first_with(lake: Lake, outcome: str, as_of: date | None) -> str:
+    """The first seller, by id, whose newest decision, or that of a day, has this outcome; UserError where none has."""
+    decided_by = lake.require_run("decide", f"as_of={as_of}" if as_of else None, DECIDE_FIRST)
+    of_run = lake.read(DECISIONS).filter(
+        (F.col("as_of") == F.lit(decided_by.as_of)) & (F.col("run_id") == decided_by.run_id)
+    )
+    found = of_run.filter(F.col("outcome") == outcome).agg(F.min("seller_id")).collect()[0][0]
+    if found is None:
+        raise UserError(f"no decision as of {decided_by.as_of} has the outcome {outcome}")
+    return str(found)
 
 
 def _row(table: DataFrame, seller: str, day: date, run_id: str) -> dict[str, Any] | None:
@@ -121,16 +132,27 @@ def _newest_by_day(runs: Sequence[Published]) -> list[Published]:
 
 
 @step("record", "seller-credit record S000123 --format html --out demo/records/S000123.html")
-@click.argument("seller")
+@click.argument("seller", required=False)
+@click.option("--first-with", "outcome", type=click.Choice(OUTCOMES), help="No seller of your own: the first with it.")
 @click.option("--as-of", type=DAY, help="Decision of this day [default: the newest].")
 @click.option("--format", "form", type=click.Choice(sorted(WRITERS)), default="text", help="What is written.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file, not to the console.")
 @click.option("--policy", default="standard", metavar="NAME_OR_FILE", help="The policy that decided.")
 def command(
-    invocation: Invocation, seller: str, as_of: date | None, form: str, out: Path | None, policy: str
+    invocation: Invocation,
+    seller: str | None,
+    outcome: str | None,
+    as_of: date | None,
+    form: str,
+    out: Path | None,
+    policy: str,
 ) -> Report:
     """Write one seller's credit record: score, what helped and hurt, the offer and its cost, or why there is none."""
-    page = WRITERS[form](record(invocation.lake(), seller, as_of, load_policy(policy)))
+    if (seller is None) == (outcome is None):
+        raise UserError("record: want either a seller's id or --first-with OUTCOME")
+    lake = invocation.lake()
+    seller = seller or first_with(lake, str(outcome), as_of)
+    page = WRITERS[form](record(lake, seller, as_of, load_policy(policy)))
     if out is None:
         return Report("record", lines=[page])
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -171,8 +171,11 @@ def _logistic(good: Floats, bad: Floats, log_odds: Floats, with_slope: bool) -> 
         pd = _sigmoid(intercept + slope * log_odds)
         weight = total * pd * (1 - pd)
         miss = bad - total * pd
+        # separable resamples run away: a long step is cut, and what does not settle is unknown
+        if not weight.sum() > 1e-12:
+            return math.nan, math.nan
         if not with_slope:
-            step = miss.sum() / weight.sum()
+            step = float(np.clip(miss.sum() / weight.sum(), -2, 2))
             intercept += step
             if abs(step) < 1e-9:
                 return intercept, slope
@@ -182,9 +185,7 @@ def _logistic(good: Floats, bad: Floats, log_odds: Floats, with_slope: bool) -> 
         determinant = curve[0, 0] * curve[1, 1] - curve[0, 1] ** 2
         if not determinant > 1e-12:
             return math.nan, math.nan
-        move = np.linalg.solve(curve, np.array([miss.sum(), (miss * log_odds).sum()]))
-        # separable resamples run away: a long step is cut, and what does not settle is unknown
-        move = np.clip(move, -2, 2)
+        move = np.clip(np.linalg.solve(curve, np.array([miss.sum(), (miss * log_odds).sum()])), -2, 2)
         intercept, slope = intercept + float(move[0]), slope + float(move[1])
         if np.abs(move).max() < 1e-9:
             return intercept, slope

@@ -13,10 +13,22 @@ from jobs.lakehouse.lake import Lake
 
 PROJECT = Path(__file__).resolve().parents[1]
 
+SMALL = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC",
+}
+"""For a handful of rows: to compile a query, or a method well, takes longer than to run it.
+
+The first compiler alone has a cache of 48 MB, and stops for good when it is full.
+"""
+
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """Two cores, few partitions, session zone UTC, a scratch warehouse, and Delta as `make setup` placed it."""
+    # a worker's main module has no file, which PySpark takes for a run of its doctests: it would exit
+    vars(sys.modules["__main__"]).setdefault("__file__", sys.argv[0])
     os.environ.setdefault("SPARK_CONF_DIR", str(PROJECT / ".spark" / "conf"))
     java_home = PROJECT / ".spark" / "java_home"
     if java_home.is_file():
@@ -26,15 +38,12 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         SparkSession.builder.master("local[2]")
         .appName("tests")
         .config("spark.driver.memory", "2g")
-        .config("spark.driver.extraJavaOptions", "-XX:+UseSerialGC")
-        # a handful of rows: to compile a query takes longer than to run it
-        .config("spark.sql.codegen.wholeStage", "false")
-        .config("spark.sql.codegen.factoryMode", "NO_CODEGEN")
         .config("spark.sql.shuffle.partitions", "2")
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.ui.enabled", "false")
         .config("spark.databricks.delta.snapshotPartitions", "1")
         .config("spark.sql.warehouse.dir", str(tmp_path_factory.mktemp("warehouse")))
+        .config(map=SMALL)
         .getOrCreate()
     )
     yield session

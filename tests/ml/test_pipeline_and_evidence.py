@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from conf.errors import UserError
 from ml.card.card import Card, Sample, plots_of, to_html, to_markdown
 from ml.cross_validate import fit_both, judged_by_both, out_of_fold
-from ml.evaluate import auc, count, evaluate, ks
+from ml.evaluate import BLOCKS, Counts, auc, count, evaluate, ks
 from ml.gates import gates
 from ml.pipeline import Boosting, Inputs, UnfitError, fit_calibration, usable_inputs, whole_model
 from ml.registry import Delta, Evidence, load, register, resolve, set_champion
@@ -46,7 +46,7 @@ def rows(spark: SparkSession) -> Iterator[DataFrame]:
                 None,
                 4.0,
                 sometimes,
-                float(number) if number % 150 == 0 else None,
+                float(number) if number % 150 == 1 else None,
             )
         )
     schema = (
@@ -104,6 +104,16 @@ def test_a_group_is_in_one_fold_and_every_row_is_judged_once_by_others(rows: Dat
     seen = judged_by_both(rows, trees, scorecard, inputs)
     in_training, outside = (count(_with_log_odds(sample)) for sample in (seen, judged))
     assert evaluate(in_training).auc.value > evaluate(outside).auc.value
+
+
+def test_the_intercept_is_found_from_probabilities_that_are_far_off() -> None:
+    good, bad = np.zeros((BLOCKS, 4)), np.zeros((BLOCKS, 4))
+    good[:], bad[:] = [30, 20, 30, 25], [6, 1, 7, 27]
+    log_odds = np.array([-7.26, -5.72, 2.24, 3.78])
+    found = evaluate(Counts(log_odds, good, bad, 41)).calibration_intercept.value
+    # the one shift under which as many bads are expected as were seen: a plain Newton step runs away from it
+    expected = (good + bad) / (1 + np.exp(-(found + log_odds)))
+    assert expected.sum() == pytest.approx(bad.sum(), rel=1e-9)
 
 
 def _with_log_odds(judged: DataFrame) -> DataFrame:

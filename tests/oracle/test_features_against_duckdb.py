@@ -57,7 +57,7 @@ def test_sweep_and_rebuild_give_what_duckdb_gives(
         source = validate(Source, data, places, "ledger.yml")
         write_deliveries(folder / "in", random_ledger(seed, sellers=8, orders=600, days=420))
         first = FIRST_DAY + timedelta(days=closed_after)
-        told = FIRST_DAY + timedelta(days=600)
+        told = FIRST_DAY + timedelta(days=430)
 
         # history up to a day, closed; then all the rest at once, months late
         ingest(lake, source, str(folder / "in"), None, TODAY, None, str(first))
@@ -65,7 +65,7 @@ def test_sweep_and_rebuild_give_what_duckdb_gives(
         ingest(lake, source, str(folder / "in"), told, TODAY)
         aggregate(lake, told)
 
-        as_of_days = [first + timedelta(days=1), FIRST_DAY + timedelta(days=400), told + timedelta(days=1)]
+        as_of_days = [first + timedelta(days=1), told + timedelta(days=1)]
         wanted = known_features(folder / "in", as_of_days, first, told)
         for as_of in as_of_days:
             features(lake, as_of)

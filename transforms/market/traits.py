@@ -63,8 +63,7 @@ def traits_of(world: World, numbers: Longs) -> Traits:
     visible = chance.between("visible", shops.visible_share)
     quality = chance.normal("quality")
     was_open = chance.uniform("open at start") < shops.open_at_start
-    # no shop opens in the last fifth: it could not show a quarter of sales before the world ends
-    opens = np.floor(chance.uniform("opening day") * 0.8 * world.days).astype(np.int64)
+    opens = np.floor(chance.uniform("opening day") * world.days).astype(np.int64)
     opened = np.where(was_open, 0, opens)
     registered = np.where(
         was_open, -np.floor(chance.uniform("registered") * REGISTERED_BEFORE_DAYS).astype(np.int64), opens
