@@ -23,7 +23,8 @@ spark.hadoop.parquet.page.verify-checksum.enabled true
 
 # HotSpot does not compile methods over 8,000 bytes of code, and what Spark generates for a mapping of twenty checked
 # fields is longer: interpreted it takes 1.5 times as long (18 s against 12 s for 490,000 invoices on one core).
-# A driver that is the whole of a small Spark wants throughput and little memory beside its heap: no concurrent collector.
+# A driver that is the whole of a small Spark wants throughput, and little memory beside its heap: no concurrent
+# collector.
 spark.driver.extraJavaOptions -XX:-DontCompileHugeMethods -XX:+UseParallelGC
 spark.executor.extraJavaOptions -XX:-DontCompileHugeMethods
 
