@@ -84,7 +84,7 @@ real: setup ## the same chain on real VAT invoices of 425 firms (INVOICES=folder
 test: lint types imports unit ## all that must hold before a commit: lint, types, import rules, tests with coverage
 
 unit: setup-tests ## the tests alone, with coverage lines
-	@$(PYTEST) -n 2 --dist loadfile $(COVERAGE) $(ARGS)
+	@$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder $(COVERAGE) $(ARGS)
 
 lint: setup-tests ## ruff: rules and format
 	@$(ENV) ruff check $(CODE) && ruff format --check $(CODE)

@@ -143,7 +143,9 @@ def _fit(rows: DataFrame, plan: Plan, policy: Policy) -> _Fitted:
         return Sample(name, meaning, counts, evaluate(counts), evaluate(baseline))
 
     in_training = sample(
-        IN_TRAINING, "rows that the trees were grown on", judged_by_both(seen, trees, scorecard, inputs)
+        IN_TRAINING,
+        "rows with a known outcome; indeterminate ones grew no tree",
+        judged_by_both(seen, trees, scorecard, inputs),
     )
     fold_aucs: tuple[float, ...] = ()
     repeat_aucs: tuple[float, ...] = ()
@@ -199,7 +201,7 @@ def _figures(fitted: _Fitted) -> dict[str, float]:
         "observed_to_expected": model.observed_to_expected,
         "evaluated_auc": model.auc,
     }
-    return {
+    found = {
         "train_rows": in_training.model.rows,
         "train_bads": in_training.model.bads,
         "train_auc": in_training.model.auc.value,
@@ -209,8 +211,10 @@ def _figures(fitted: _Fitted) -> dict[str, float]:
         "evaluated_ks": model.ks.value,
         "baseline_auc": last.baseline.auc.value if last.baseline else float("nan"),
         "brier": model.brier,
-        **{f"{name}_{end}": getattr(found, end) for name, found in intervals.items() for end in ("low", "high")},
+        **{f"{name}_{end}": getattr(interval, end) for name, interval in intervals.items() for end in ("low", "high")},
     }
+    # NaN: a sample of one outcome alone has no AUC
+    return {name: value for name, value in found.items() if value == value}
 
 
 def _spread(fitted: _Fitted) -> str | None:
@@ -270,7 +274,7 @@ def _evidence(
     ]
     return Evidence(
         parameters={**vars(plan.boosting), "trained_on": plan.trained_on, "folds": plan.folds, "repeats": plan.repeats},
-        metrics={name: value for name, value in figures.items() if value == value},
+        metrics=figures,
         tags={
             "training_set": made_by.run_id,
             "trainer": trainer,
