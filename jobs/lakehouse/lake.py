@@ -7,6 +7,7 @@ and appends one row to ops.runs, which publishes. Readers go by that row, so a h
 import hashlib
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -44,6 +45,7 @@ class Published:
     identity: str
     started_at: datetime
     seconds: float
+    peak_memory_bytes: int | None
     outputs: tuple[dict[str, Any], ...]
     facts: Mapping[str, str]
     figures: Mapping[str, float]
@@ -227,7 +229,8 @@ class Run:
         writer = writer.mode("append") if where is None else writer.mode("overwrite").option("replaceWhere", where)
         writer.save(self.lake.path(table))
         newest = DeltaTable.forPath(self.lake.spark, self.lake.path(table)).history(1).collect()[0]
-        metrics = newest["operationMetrics"]
+        # Delta makes no commit of an append without rows: the newest is then another run's
+        metrics = newest["operationMetrics"] if newest["userMetadata"] == self.run_id else {}
         self._outputs.append(
             {
                 "table": table.name,
@@ -284,6 +287,7 @@ class Run:
             self.facts,
             self._started_at,
             time.monotonic() - self._began,
+            _peak_memory_bytes(lake.spark),
             code_version(),
             lake.settings.digest(),
         )
@@ -347,6 +351,18 @@ def _git(folder: Path, *words: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _peak_memory_bytes(spark: SparkSession) -> int | None:
+    """Largest resident memory so far of the driver's two processes, Python and JVM; None where Linux does not tell."""
+    jvm = cast(Any, spark.sparkContext._jvm).java.lang.ProcessHandle.current().pid()
+    peaks = [re.search(r"^VmHWM:\s+(\d+) kB$", status, re.M) for status in map(_process_status, (os.getpid(), jvm))]
+    return sum(int(peak[1]) * 1024 for peak in peaks if peak) if all(peaks) else None
+
+
+def _process_status(process: int) -> str:
+    path = Path(f"/proc/{process}/status")
+    return path.read_text() if path.exists() else ""
 
 
 def failpoint(name: str) -> None:
