@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -82,7 +83,8 @@ def records(first: int, number: int, day: date, bad: float, sellers: int) -> str
         select
             printf('%015d-paid', i) as event_id,
             printf('S%07d', hash(i, 1) % {sellers}) as shop_id,
-            case when fault = 4 then timestamp '2999-01-01' else timestamp '{day}' end - interval 8 hour + to_seconds((hash(i, 2) % 86400)::bigint) as at,
+            case when fault = 4 then timestamp '2999-01-01' else timestamp '{day}' end - interval 8 hour
+                + to_seconds((hash(i, 2) % 86400)::bigint) as at,
             null::varchar as voids,
             printf('%015d', i) as order_id,
             case when fault = 1 then ' B1' else printf('B%09d', hash(i, 3) % {45 * sellers}) end as buyer_id,
@@ -113,18 +115,14 @@ def write(folder: Path, events: int, kind: str, bad: float, sellers: int, first_
         day = first_day + timedelta(days=number)
         place = folder / str(day) / "orders"
         place.mkdir(parents=True)
-        duckdb.sql(
-            f"copy ({records(number * each, each, day, bad, sellers)}) to '{place}/part-0.{kind}' ({options})"
-        )
+        duckdb.sql(f"copy ({records(number * each, each, day, bad, sellers)}) to '{place}/part-0.{kind}' ({options})")
     return folder
 
 
 def write_day(folder: Path, day: date, first: int, events: int, sellers: int) -> Path:
     place = folder / str(day) / "orders"
     place.mkdir(parents=True)
-    duckdb.sql(
-        f"copy ({records(first, events, day, 0.0, sellers)}) to '{place}/part-0.parquet' (format parquet)"
-    )
+    duckdb.sql(f"copy ({records(first, events, day, 0.0, sellers)}) to '{place}/part-0.parquet' (format parquet)")
     return folder
 
 
@@ -133,7 +131,10 @@ def ingest(what: str, events: int, lake: Path, source: str, files: Path, *more: 
     words = [sys.executable, "-m", "jobs.cli", "ingest", "--source", source, "--input", str(files)]
     started = time.monotonic()
     with subprocess.Popen(
-        [*words, "--lake", str(lake), "--json", *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*words, "--lake", str(lake), "--json", "--set", f"pseudonyms.key_file={lake.parent / 'key'}", *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         # the JVM is killed and not waited for when its Python ends: its time is in no one's sum, so look as it goes
         tree = Tree(process.pid)
@@ -149,7 +150,7 @@ def ingest(what: str, events: int, lake: Path, source: str, files: Path, *more: 
     told = json.loads(stdout[stdout.index("{") :])
     figures = {name: value for name, value in told.items() if isinstance(value, int)}
     cost = Cost(what, events, wall, tree.processor_seconds, tree.peak_megabytes, figures)
-    click.echo(f"{what}: {cost.events_a_core_minute / 1e6:.2f} million events a core minute, {cost.processor_seconds:.1f} s, {figures}")
+    click.echo(f"{what}: {cost.processor_seconds:.1f} processor seconds, {figures}")
     return cost
 
 
@@ -162,6 +163,7 @@ def ingest(what: str, events: int, lake: Path, source: str, files: Path, *more: 
 def main(events: int, day_events: int, formats: str, bad: float, out: Path) -> None:
     """Measure intake and write intake.md."""
     out.mkdir(parents=True)
+    (out / "key").write_text(secrets.token_hex(32))
     sellers = max(events // 500, 100)
     costs: list[Cost] = []
     for kind in formats.split(","):

@@ -31,7 +31,7 @@ from jobs.lakehouse.lock import lake_lock
 from transforms.tables.ops import RUNS
 from transforms.tables.table import Table
 
-LOCK_WAIT_SECONDS = 600.0
+_TAKING_IN = ("ingest", "release")
 
 
 @dataclass(frozen=True)
@@ -126,12 +126,12 @@ class Lake:
 
     def kinds_told(self) -> list[str]:
         """The kinds of record that the sources taken in so far can bring, as `order_event.paid`."""
-        told = (run.facts["kinds_told"].split(",") for run in self.runs() if run.step == "ingest")
+        told = (run.facts["kinds_told"].split(",") for run in self.runs() if run.step in _TAKING_IN)
         return sorted(set().union(*told))
 
     def is_simulated(self) -> bool:
         """Whether any source taken in so far is a simulated one."""
-        return any(run.facts["simulated"] == "True" for run in self.runs() if run.step == "ingest")
+        return any(run.facts["simulated"] == "True" for run in self.runs() if run.step in _TAKING_IN)
 
     def published_version(self, table: Table) -> int | None:
         """The version of a table that readers see; None before anything was published."""
@@ -154,7 +154,7 @@ class Lake:
     @contextmanager
     def run(self, step: str, slice_: str, identity: Mapping[str, Any], arguments: Mapping[str, Any]) -> Iterator["Run"]:
         """Open a run under the lake's lock. `identity` names everything that decides what the step makes."""
-        with lake_lock(self.root, step, LOCK_WAIT_SECONDS):
+        with lake_lock(self.root, step, self.settings.lake.wait_seconds):
             self._runs = None
             yield Run(self, step, slice_, _digest({"step": step, "slice": slice_, **identity}), dict(arguments))
 

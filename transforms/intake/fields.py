@@ -19,8 +19,8 @@ LONGEST_TEXT = 1000
 LARGEST_FEN = 10**13  # 100 billion yuan: 900,000 such amounts still add up within 64 bits
 
 # control characters, zero-width characters and byte-order marks make two ids that look alike differ
-_INVISIBLE = "[\\p{Cntrl}\\u00AD\\u200B-\\u200F\\u2028-\\u202F\\u2060-\\u2064\\uFEFF]"
-_BLANK_ENDS = "^[\\s\\u00A0\\u3000]|[\\s\\u00A0\\u3000]$"
+INVISIBLE = "[\\p{Cntrl}\\u00AD\\u200B-\\u200F\\u2028-\\u202F\\u2060-\\u2064\\uFEFF]"
+BLANK_ENDS = "^[\\s\\u00A0\\u3000]|[\\s\\u00A0\\u3000]$"
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ def _id(field: Field, mapping: FieldMapping, source: Column, kind: T.DataType, z
         F.coalesce(
             _reason(field, text == "", "missing" if field.required else "empty"),
             _reason(field, F.length(text) > LONGEST_ID, f"longer than {LONGEST_ID} characters"),
-            _reason(field, text.rlike(_BLANK_ENDS), "blank at an end"),
-            _reason(field, text.rlike(_INVISIBLE), "invisible character"),
+            _reason(field, text.rlike(BLANK_ENDS), "blank at an end"),
+            _reason(field, text.rlike(INVISIBLE), "invisible character"),
         ),
     )
     return Read(text, problem)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import cast
 
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame
@@ -12,6 +13,7 @@ from pyspark.sql import types as T
 from conf.events import EVENTS, SQL_TYPES, Field
 from conf.source import Feed, FieldMapping, Source
 from transforms.intake.fields import Read, read_field, unreadable
+from transforms.intake.pseudonyms import mentions, speaks_of, with_pseudonyms
 from transforms.tables.bronze import EVENT_TABLES
 
 PLACE = ("delivery_id", "delivery_order", "file", "position")
@@ -77,36 +79,43 @@ def _type_of(empty: DataFrame, column: Column) -> tuple[T.DataType | None, str |
         return None, " ".join((error.getMessage() or str(error)).split("SQLSTATE")[0].split())
 
 
-def map_records(raw: DataFrame, source: Source, feed: Feed, calendar: Calendar) -> DataFrame:
-    """Read a feed's records.
+def map_records(
+    raw: DataFrame, source: Source, feed: Feed, calendar: Calendar, personal: Sequence[str], pads: DataFrame
+) -> DataFrame:
+    """Read a feed's records, with the ids in the `personal` columns replaced by pseudonyms.
 
-    One row a record that the feed's filter takes: the columns of the event's table, its PLACE, `feed`, `reasons`
-    (every one, empty where nothing is wrong) and `record`, the record as it came, as JSON.
+    One row a record that the feed's filter takes: the columns of the event's table, its PLACE, `feed`, `is_sound`
+    (nothing is wrong with it), and what `with_reasons` makes reasons and the record as it came of. Ids are made of
+    pseudonyms, whatever else a feed reads from a personal column is read before.
     """
     if feed.filter is not None:
         raw = raw.filter(F.expr(feed.filter))
     table = EVENT_TABLES[feed.event]
     fields = EVENTS[feed.event]
+    own = [name for name in raw.columns if name not in (*PLACE, MALFORMED)]
+    origins = {name: _origin(mapping) for name, mapping in feed.fields.items()}
+    in_clear = {name: f"_clear_{name}" for name in read_in_clear(feed, personal) if name != "filter"}
+    raw = raw.withColumns({clear: origins[name] for name, clear in in_clear.items()})
+    raw = with_pseudonyms(raw, personal, pads)
+    origins |= {name: F.col(clear) for name, clear in in_clear.items()}
+    types = dict(zip(origins, raw.select(*origins.values()).schema, strict=True))
     reads = {
         field.name: read_field(
-            field,
-            feed.fields[field.name],
-            _origin(feed.fields[field.name]),
-            raw.select(_origin(feed.fields[field.name])).schema[0].dataType,
-            source.time_zone,
+            field, feed.fields[field.name], origins[field.name], types[field.name].dataType, source.time_zone
         )
         if field.name in feed.fields
         else Read(F.lit(None).cast(SQL_TYPES[field.type]), F.lit(None).cast("string"))
         for field in fields
     }
+    malformed = F.col(MALFORMED) if MALFORMED in raw.columns else F.lit(None).cast("string")
     read = raw.select(
         *PLACE,
         F.lit(feed.name).alias("feed"),
-        record_as_it_came(raw).alias("record"),
         *(reads[field.name].value.cast(SQL_TYPES[field.type]).alias(f"value_{field.name}") for field in fields),
         *(reads[field.name].problem.alias(f"problem_{field.name}") for field in fields),
         _told_arrival(source, feed, calendar).alias("told_arrival_day"),
-        (F.col(MALFORMED) if MALFORMED in raw.columns else F.lit(None)).isNotNull().alias("malformed"),
+        malformed.alias(_LINE),
+        F.struct(*(F.col(f"`{name}`") for name in own)).alias(_RAW),
     ).withColumns(
         {field.name: F.when(F.col(f"problem_{field.name}").isNull(), F.col(f"value_{field.name}")) for field in fields}
     )
@@ -128,7 +137,7 @@ def map_records(raw: DataFrame, source: Source, feed: Feed, calendar: Calendar) 
     latest = F.greatest(F.lit(calendar.today), F.lit(calendar.first_open_day))
     day_name = "changed_on" if is_version else "happened_at"
     checks = [
-        F.when(F.col("malformed"), F.lit("record: columns do not fit the header")),
+        F.when(F.col(_LINE).isNotNull(), F.lit("record: columns do not fit the header")),
         F.when(F.col("arrival_day").isNull(), F.lit("arrival: missing or no date")),
         F.when(
             ~is_correction & (F.col("event_day") < F.lit(calendar.first_day)),
@@ -146,21 +155,74 @@ def map_records(raw: DataFrame, source: Source, feed: Feed, calendar: Calendar) 
     content = [field.name for field in fields]
     dated = read.withColumns({"event_day": event_day, "arrival_day": arrival})
     sign = {} if is_version else {"sign": F.when(is_correction, F.lit(-1)).otherwise(F.lit(1))}
-    return dated.withColumns(
+    told = dated.withColumns(
         {
             **sign,
             "arrival_month": F.date_format("arrival_day", "yyyy-MM"),
             "content_hash": F.xxhash64(*content),
-            "reasons": F.filter(F.array(*problems, *checks), lambda reason: reason.isNotNull()),
+            **{f"{_PROBLEM}{number}": problem for number, problem in enumerate([*problems, *checks])},
         }
-    ).select(*table.names, *(name for name in PLACE if name not in table.names), "feed", "reasons", "record")
+    )
+    wrong = [name for name in told.columns if name.startswith(_PROBLEM)]
+    return told.select(
+        *table.names,
+        *(name for name in PLACE if name not in table.names),
+        "feed",
+        F.coalesce(*wrong).isNull().alias("is_sound"),
+        *wrong,
+        _pseudonyms(personal),
+        _LINE,
+        _RAW,
+    )
 
 
-def record_as_it_came(raw: DataFrame) -> Column:
-    """The source's columns of a raw record as JSON; a CSV line that does not fit the header, as its text."""
-    own = (F.col(f"`{name}`") for name in raw.columns if name not in (*PLACE, MALFORMED))
-    as_json = F.to_json(F.struct(*own))
-    return F.coalesce(MALFORMED, as_json) if MALFORMED in raw.columns else as_json
+_PROBLEM, _LINE, _RAW = "_problem_", "_line", "_raw"
+JSON_OPTIONS = {
+    "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX",
+    "timestampNTZFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSS",
+}
+"""Stamps to the microsecond: what a mended mapping reads from the record must be what it would read from the file."""
+
+
+def with_reasons(mapped: DataFrame) -> DataFrame:
+    """Add `reasons`, every one, empty where nothing is wrong, and `record` with its `columns` to mapped records.
+
+    Apart from `map_records`, since it costs as much as all of that: only records that need it should get here.
+    """
+    wrong = [name for name in mapped.columns if name.startswith(_PROBLEM)]
+    record, columns = _as_it_came(mapped, F.col(_RAW), F.col(_LINE))
+    return mapped.withColumns({"reasons": F.array_compact(F.array(*wrong)), "record": record, "columns": columns}).drop(
+        *wrong, _LINE, _RAW
+    )
+
+
+def _pseudonyms(personal: Sequence[str]) -> Column:
+    return F.array(*map(F.lit, personal)).cast("array<string>").alias("pseudonyms")
+
+
+def _as_it_came(rows: DataFrame, own: Column, line: Column) -> tuple[Column, Column]:
+    """The source's columns as JSON and their types; of a line that does not fit its header no more than its length,
+    since nobody can say where in it an id of a buyer stands.
+    """
+    schema = rows.select(own.alias(_RAW)).schema[0].dataType
+    types = ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in cast(T.StructType, schema))
+    hidden = F.concat(F.lit("a line of "), F.length(line), F.lit(" characters that does not fit the header"))
+    return (
+        F.when(line.isNotNull(), hidden).otherwise(F.to_json(own, JSON_OPTIONS)),
+        F.when(line.isNull(), F.lit(types)),
+    )
+
+
+def read_in_clear(feed: Feed, personal: Sequence[str]) -> list[str]:
+    """What a feed reads from a personal column besides ids: names of fields, and `filter`."""
+    names = [
+        name
+        for name, mapping in feed.fields.items()
+        if _field(feed, name).type != "id" and any(mentions(mapping, column) for column in personal)
+    ]
+    if any(speaks_of(feed.filter or "", column) for column in personal):
+        names.append("filter")
+    return names
 
 
 def _told_arrival(source: Source, feed: Feed, calendar: Calendar) -> Column:
@@ -172,19 +234,26 @@ def _told_arrival(source: Source, feed: Feed, calendar: Calendar) -> Column:
     return F.col(f"`{rule.column}`").cast("string").try_cast("date")
 
 
-def unclaimed(raw: DataFrame, feeds: Sequence[Feed]) -> DataFrame | None:
+def unclaimed(raw: DataFrame, feeds: Sequence[Feed], personal: Sequence[str], pads: DataFrame) -> DataFrame | None:
     """Records that no feed of their file takes, as rows of bronze.quarantine; None where all are taken."""
     if any(feed.filter is None for feed in feeds):
         return None
     taken = F.lit(False)
     for feed in feeds:
         taken = taken | F.coalesce(F.expr(feed.filter or "true"), F.lit(False))
-    return raw.filter(~taken).select(
+    left = with_pseudonyms(raw.filter(~taken), personal, pads)
+    own = F.struct(*(F.col(f"`{name}`") for name in raw.columns if name not in (*PLACE, MALFORMED)))
+    line = F.col(MALFORMED) if MALFORMED in raw.columns else F.lit(None).cast("string")
+    record, columns = _as_it_came(left, own, line)
+    return left.select(
         "delivery_id",
+        "delivery_order",
         F.lit("(none)").alias("feed"),
         "file",
         "position",
         F.array(F.lit("record: no feed takes it")).alias("reasons"),
-        record_as_it_came(raw).alias("record"),
+        record.alias("record"),
+        columns.alias("columns"),
+        _pseudonyms(personal),
         F.lit(None).cast("date").alias("arrival_day"),
     )
