@@ -19,9 +19,10 @@ CODE := $(ROOMS) bench tools tests setup.py
 PYTEST := $(ENV) python -m pytest
 COVERAGE := $(ROOMS:%=--cov=%) --cov-report=term:skip-covered
 ARGS ?=
+QUICK := -m "not full"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo mlflow real test unit lint types imports format dist zip-smoke cluster-smoke lock clean
+.PHONY: help setup setup-tests demo mlflow real test test-full unit lint types imports format dist zip-smoke cluster-smoke lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -88,7 +89,10 @@ real: setup ## the same chain on real VAT invoices of 425 firms (INVOICES=folder
 test: lint types imports unit ## all that must hold before a commit: lint, types, import rules, tests with coverage
 
 unit: setup-tests ## the tests alone, with coverage lines
-	@$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder $(COVERAGE) $(ARGS)
+	@$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder $(QUICK) $(COVERAGE) $(ARGS)
+
+test-full: setup-tests ## the tests that take minutes: kills at every moment, two writers at once
+	@$(PYTEST) -m full $(ARGS)
 
 lint: setup-tests ## ruff: rules and format
 	@$(ENV) ruff check $(CODE) && ruff format --check $(CODE)

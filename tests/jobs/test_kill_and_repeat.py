@@ -2,9 +2,11 @@
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -28,9 +30,9 @@ CLOSED = FIRST_DAY + timedelta(days=120)
 TODAY = FIRST_DAY + timedelta(days=900)
 
 
-def killed_at(failpoint: str, folder: Path, *words: str) -> None:
-    """Run a command in a process of its own, which the failpoint kills as SIGKILL does."""
-    environment = {
+def environment(folder: Path) -> dict[str, str]:
+    """What a process of its own needs to work on the lake in a folder."""
+    return {
         **os.environ,
         "PYTHONPATH": str(PROJECT),
         "SELLER_CREDIT_LAKE__ROOT": str(folder / "lake"),
@@ -38,10 +40,14 @@ def killed_at(failpoint: str, folder: Path, *words: str) -> None:
         "SELLER_CREDIT_SPARK__MASTER": "local[2]",
         "SELLER_CREDIT_SPARK__CONFIG": json.dumps(SMALL),
         KEY_VARIABLE: KEY,
-        "SC_FAILPOINT": failpoint,
     }
+
+
+def killed_at(failpoint: str, folder: Path, *words: str) -> None:
+    """Run a command in a process of its own, which the failpoint kills as SIGKILL does."""
+    told = environment(folder) | {"SC_FAILPOINT": failpoint}
     command = [sys.executable, "-m", "jobs.cli", *words]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, env=told, capture_output=True, text=True, check=False)
     assert done.returncode == -9, done.stderr[-3000:]
 
 
@@ -56,6 +62,12 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_deliveries(folder / "in", random_ledger(7, sellers=4, orders=150, days=60))
     (folder / "ledger.yml").write_text(MAPPING)
     return folder
+
+
+def ingesting(ledger: Path) -> list[str]:
+    """The same by the command line."""
+    words = ("ingest", "--source", str(ledger / "ledger.yml"), "--input", str(ledger / "in"))
+    return [sys.executable, "-m", "jobs.cli", *words]
 
 
 def take_in(lake: Lake, ledger: Path) -> None:
@@ -77,18 +89,21 @@ def test_an_ingest_killed_and_run_again_gives_the_same_tables(
     spark: SparkSession, ledger: Path, taken_in: Path, tmp_path: Path
 ) -> None:
     # by then every table is written, and nothing published
-    words = ("ingest", "--source", str(ledger / "ledger.yml"), "--input", str(ledger / "in"))
-    killed_at("ingest:before:publish", tmp_path, *words)
+    killed_at("ingest:before:publish", tmp_path, *ingesting(ledger)[3:])
     lake = lake_at(spark, tmp_path)
     assert lake.runs() == []
     for table in (ORDER_EVENTS, DELIVERIES):
         assert spark.read.format("delta").load(lake.path(table)).count() > 0
         assert lake.read(table).count() == 0
 
-    take_in(lake, ledger)
+    same_after_a_repeat(lake, ledger, taken_in)
 
+
+def same_after_a_repeat(lake: Lake, ledger: Path, taken_in: Path) -> None:
+    take_in(lake, ledger)
+    assert [run.step for run in lake.runs()] == ["ingest"]
     for table in BRONZE:
-        assert contents(lake, table) == contents(lake_at(spark, taken_in), table), table.name
+        assert contents(lake, table) == contents(lake_at(lake.spark, taken_in), table), table.name
 
 
 def test_an_aggregate_killed_and_run_again_gives_the_same_tables(
@@ -110,3 +125,72 @@ def test_an_aggregate_killed_and_run_again_gives_the_same_tables(
 
     for table in SILVER:
         assert contents(lake, table) == contents(undisturbed, table), table.name
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    "failpoint",
+    [
+        *(f"ingest:{moment}:{table.name}" for table in BRONZE for moment in ("before", "after")),
+        "ingest:before:publish",
+        "ingest:after:publish",
+    ],
+)
+def test_an_ingest_killed_at_each_commit(
+    spark: SparkSession, ledger: Path, taken_in: Path, tmp_path: Path, failpoint: str
+) -> None:
+    killed_at(failpoint, tmp_path, *ingesting(ledger)[3:])
+    same_after_a_repeat(lake_at(spark, tmp_path), ledger, taken_in)
+
+
+@pytest.mark.full
+def test_an_ingest_killed_at_twenty_random_moments(
+    spark: SparkSession, ledger: Path, taken_in: Path, tmp_path: Path
+) -> None:
+    chance = random.Random(20)
+    (tmp_path / "timed").mkdir()
+    started = time.monotonic()
+    subprocess.run(
+        ingesting(ledger), env=environment(tmp_path / "timed"), cwd=tmp_path, check=True, capture_output=True
+    )
+    whole = time.monotonic() - started
+    left = []
+    for turn in range(20):
+        folder = tmp_path / str(turn)
+        folder.mkdir()
+        process = subprocess.Popen(
+            ingesting(ledger), env=environment(folder), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(chance.uniform(0.3, 1.0) * whole)
+        process.kill()
+        process.wait()
+        lake = lake_at(spark, folder)
+        left.append(sorted(path.name for path in Path(lake.root).glob("bronze/*")))
+        same_after_a_repeat(lake, ledger, taken_in)
+    # some of the kills fell among the writes
+    assert len({tuple(tables) for tables in left}) > 2, left
+
+
+@pytest.mark.full
+def test_two_ingests_at_once(spark: SparkSession, ledger: Path, taken_in: Path, tmp_path: Path) -> None:
+    both = [
+        subprocess.Popen(ingesting(ledger), env=environment(tmp_path), cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    told = [process.communicate()[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    assert sum("waiting for ingest (process" in text for text in told) == 1
+    same_after_a_repeat(lake_at(spark, tmp_path), ledger, taken_in)
+
+
+@pytest.mark.full
+def test_deliveries_in_one_run_are_those_deliveries_in_many(
+    spark: SparkSession, ledger: Path, taken_in: Path, tmp_path: Path
+) -> None:
+    lake = lake_at(spark, tmp_path)
+    days = sorted(folder.name for folder in (ledger / "in").iterdir())
+    for last in (*days[9::10], days[-1]):
+        ingest(lake, load_source(str(ledger / "ledger.yml")), str(ledger / "in"), None, TODAY, None, last)
+    assert len(lake.runs()) > 3
+    for table in BRONZE:
+        assert contents(lake, table) == contents(lake_at(spark, taken_in), table), table.name
