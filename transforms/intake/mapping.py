@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from conf.events import EVENTS, SQL_TYPES, Field
+from conf.expressions import read_expression
 from conf.source import Feed, FieldMapping, Source
+from transforms.intake.expressions import absent, expression_problems, format_problems, quoted, type_of
 from transforms.intake.fields import Read, read_field, unreadable
 from transforms.tables.bronze import EVENT_TABLES
 
@@ -18,7 +19,10 @@ PLACE = ("delivery_id", "delivery_order", "file", "position")
 """Columns that say where a raw record stands; every other column of a raw frame is the source's own."""
 
 MALFORMED = "_malformed"
-"""Column in which Spark's CSV reader keeps a row that does not fit the header."""
+"""Column of a text format's raw frame: the text of a record that cannot be taken apart, null for all others.
+
+Its metadata say what is wrong with such a record, under `reason`.
+"""
 
 
 @dataclass(frozen=True)
@@ -38,24 +42,53 @@ class Calendar:
 def mapping_problems(empty: DataFrame, source: Source, feed: Feed) -> list[str]:
     """Everything that is wrong with a feed for files of this schema; `empty` is a frame without rows."""
     problems = []
+    empty = with_optional_columns(empty, feed)
     columns = {name.lower() for name in empty.columns}
     for field_name, mapping in feed.fields.items():
-        if mapping.column is not None and mapping.column.lower() not in columns:
-            problems.append(f"{field_name}: column {mapping.column} is not in the file")
+        missing = [name for name in mapping.columns if name.lower() not in columns]
+        if missing:
+            problems += [f"{field_name}: {absent(name, empty.columns)}" for name in missing]
             continue
         field = _field(feed, field_name)
-        kind, error = _type_of(empty, _origin(mapping))
+        kind, error = type_of(empty, _origin(mapping))
         problem = error if kind is None else unreadable(field, mapping, kind)
         if problem is not None:
             problems.append(problem if kind is not None else f"{field_name}: {problem}")
+        elif mapping.read is not None:
+            problems += [f"{field_name}: {wrong}" for wrong in expression_problems(empty, mapping.read)]
+        problems += [f"{field_name}: {wrong}" for wrong in format_problems(empty, mapping.format or ())]
     if feed.filter is not None:
-        kind, error = _type_of(empty, F.expr(feed.filter))
-        if error or not isinstance(kind, T.BooleanType):
+        missing = [name for name in feed.filter_columns if name.lower() not in columns]
+        kind, error = (None, None) if missing else type_of(empty, F.expr(feed.filter))
+        if missing:
+            problems += [f"filter: {absent(name, empty.columns)}" for name in missing]
+        elif error or not isinstance(kind, T.BooleanType):
             problems.append(f"filter: {error or 'is no condition'}")
+        else:
+            problems += [f"filter: {wrong}" for wrong in expression_problems(empty, read_expression(feed.filter))]
     arrival = feed.arrival or source.arrival
     if arrival.column is not None and arrival.column.lower() not in columns:
-        problems.append(f"arrival: column {arrival.column} is not in the file")
+        problems.append(f"arrival: {absent(arrival.column, empty.columns)}")
     return [f"feed {feed.name}: {problem}" for problem in problems]
+
+
+def with_optional_columns(records: DataFrame, *feeds: Feed) -> DataFrame:
+    """Records with a null for each column that a feed may do without and these do not have."""
+    have = {name.lower() for name in records.columns}
+    wanted = (name for feed in feeds for m in feed.fields.values() if m.optional for name in m.columns)
+    absent_ones = [name for name in dict.fromkeys(wanted) if name.lower() not in have]
+    return records.withColumns({name: F.lit(None) for name in absent_ones}) if absent_ones else records
+
+
+def why_malformed(raw: DataFrame) -> Column:
+    """The reason why a raw record cannot be taken apart, null where it can."""
+    if MALFORMED not in raw.columns:
+        return F.lit(None).cast("string")
+    reason = raw.schema[MALFORMED].metadata.get("reason", "record: columns do not fit the header")
+    # a decoder puts U+FFFD where the bytes are none of the encoding's; no ledger writes it
+    return F.when(F.col(MALFORMED).contains("\ufffd"), F.lit("record: bytes that are not in the encoding")).when(
+        F.col(MALFORMED).isNotNull(), F.lit(reason)
+    )
 
 
 def _field(feed: Feed, name: str) -> Field:
@@ -64,17 +97,10 @@ def _field(feed: Feed, name: str) -> Field:
 
 def _origin(mapping: FieldMapping) -> Column:
     if mapping.column is not None:
-        return F.col(f"`{mapping.column}`")
-    if mapping.expression is not None:
-        return F.expr(mapping.expression)
+        return F.col(quoted(mapping.column))
+    if mapping.read is not None:
+        return F.expr(mapping.read.value)
     return F.lit(mapping.constant)
-
-
-def _type_of(empty: DataFrame, column: Column) -> tuple[T.DataType | None, str | None]:
-    try:
-        return empty.select(column).schema[0].dataType, None
-    except AnalysisException as error:
-        return None, " ".join((error.getMessage() or str(error)).split("SQLSTATE")[0].split())
 
 
 def map_records(raw: DataFrame, source: Source, feed: Feed, calendar: Calendar) -> DataFrame:
@@ -106,7 +132,7 @@ def map_records(raw: DataFrame, source: Source, feed: Feed, calendar: Calendar) 
         *(reads[field.name].value.cast(SQL_TYPES[field.type]).alias(f"value_{field.name}") for field in fields),
         *(reads[field.name].problem.alias(f"problem_{field.name}") for field in fields),
         _told_arrival(source, feed, calendar).alias("told_arrival_day"),
-        (F.col(MALFORMED) if MALFORMED in raw.columns else F.lit(None)).isNotNull().alias("malformed"),
+        why_malformed(raw).alias("malformed"),
     ).withColumns(
         {field.name: F.when(F.col(f"problem_{field.name}").isNull(), F.col(f"value_{field.name}")) for field in fields}
     )
@@ -128,7 +154,7 @@ def map_records(raw: DataFrame, source: Source, feed: Feed, calendar: Calendar) 
     latest = F.greatest(F.lit(calendar.today), F.lit(calendar.first_open_day))
     day_name = "changed_on" if is_version else "happened_at"
     checks = [
-        F.when(F.col("malformed"), F.lit("record: columns do not fit the header")),
+        F.col("malformed"),
         F.when(F.col("arrival_day").isNull(), F.lit("arrival: missing or no date")),
         F.when(
             ~is_correction & (F.col("event_day") < F.lit(calendar.first_day)),
