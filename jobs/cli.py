@@ -14,6 +14,7 @@ from jobs import (
     record,
     score,
     simulate,
+    source,
     status,
     train,
     training_set,
@@ -40,6 +41,7 @@ _HELP = """Credit for sellers, from a ledger of their orders, payments and loans
 \b
 The way of the data:
   simulate       a marketplace's ledger as files, to try everything on
+  source         mapping files: try one on your ledger, start a new one
   ingest         a ledger's files -> bronze tables; refused records are kept with their reasons
   aggregate      bronze -> silver day tiles and loan book; closes arrival days
   features       silver -> every seller's features as of a day, as known then
@@ -70,6 +72,7 @@ def steps() -> None:
 
 for module in STEPS:
     steps.add_command(module.command)
+steps.add_command(source.command)
 
 
 def main() -> None:

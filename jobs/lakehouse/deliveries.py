@@ -78,10 +78,55 @@ class Delivery:
 def find_deliveries(source: Source, root: str, first: str | None, through: str | None) -> list[Delivery]:
     """List the deliveries under `root`, in order of name, those from `first` to `through` alone.
 
-    Every file is read once, for its digest; a file whose footer or header cannot be read is refused with a reason.
+    Every file is read once, for its digest, and a text once more, to see that it can be unpacked and decoded; a file
+    whose footer or header cannot be read is refused with a reason.
     Raises UserError when there is nothing at `root` or a folder's name cannot be that of a delivery.
     """
-    system, base = _file_system(root)
+    listing = list_input(root, source.deliveries, source.ignore)
+    wrong = sorted(name for name in listing.places if not _NAME.match(name))
+    if wrong:
+        raise UserError(
+            [f"{root}: folder {name!r}: a delivery's name has letters, digits and . _ = - only" for name in wrong]
+        )
+    wanted = sorted(
+        name for name in listing.places if (first is None or name >= first) and (through is None or name <= through)
+    )
+    return [_delivery(source, listing, name, order, sorted(listing.places[name])) for order, name in enumerate(wanted)]
+
+
+def sample_deliveries(source: Source, root: str) -> tuple[list[Delivery], dict[str, int], list[str]]:
+    """The deliveries with the first two files of each feed and its last; how many each has; what no feed reads."""
+    listing = list_input(root, source.deliveries, source.ignore)
+    by_feed: dict[str, list[tuple[str, str]]] = {feed.name: [] for feed in source.feeds}
+    unread: list[str] = []
+    for name in sorted(listing.places):
+        for path, place in sorted(listing.places[name]):
+            feeds = feeds_of(source, place)
+            for feed in feeds:
+                by_feed[feed.name].append((path, place))
+            if not feeds:
+                unread.append(place)
+    chosen = {file for files in by_feed.values() for file in (*files[:2], *files[-1:])}
+    deliveries = [
+        _delivery(source, listing, name, order, sorted(chosen & set(listing.places[name])))
+        for order, name in enumerate(sorted(listing.places))
+        if chosen & set(listing.places[name])
+    ]
+    return deliveries, {name: len(files) for name, files in by_feed.items()}, unread
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What lies under an input: paths and places of files and Delta tables, by delivery."""
+
+    system: fs.FileSystem
+    places: dict[str, list[tuple[str, str]]]
+    tables: set[str]
+
+
+def list_input(root: str, deliveries: str, ignore: Sequence[str] = ()) -> Listing:
+    """List an input, or raise UserError where there is none."""
+    system, base = file_system(root)
     selected = system.get_file_info(fs.FileSelector(base, recursive=True)) if _is_folder(system, base) else []
     if not selected and not _is_folder(system, base):
         raise UserError(f"--input {root}: is no folder that can be read")
@@ -94,28 +139,18 @@ def find_deliveries(source: Source, root: str, first: str | None, through: str |
         inside = path.relative_to(base)
         if any(part.startswith((".", "_")) for part in inside.parts):
             continue
-        name, place = _delivery_of(source, inside)
+        name, place = _delivery_of(deliveries, inside)
         if info.type == fs.FileType.Directory and info.path not in tables:
-            if source.deliveries == "folders" and len(inside.parts) == 1:
+            if deliveries == "folders" and len(inside.parts) == 1:
                 by_delivery.setdefault(inside.parts[0], [])
             continue
-        if name is not None and not _is_ignored(source, place):
+        if name is not None and not any(fnmatchcase(place, pattern) for pattern in ignore):
             by_delivery.setdefault(name, []).append((info.path, place))
-    if source.deliveries == "whole":
+    if deliveries == "whole":
         by_delivery.setdefault("whole", [])
         if base in tables:
             by_delivery["whole"].append((base, PurePosixPath(base).name))
-    wrong = sorted(name for name in by_delivery if not _NAME.match(name))
-    if wrong:
-        raise UserError(
-            [f"{root}: folder {name!r}: a delivery's name has letters, digits and . _ = - only" for name in wrong]
-        )
-    wanted = sorted(
-        name for name in by_delivery if (first is None or name >= first) and (through is None or name <= through)
-    )
-    return [
-        _delivery(source, system, name, order, sorted(by_delivery[name]), tables) for order, name in enumerate(wanted)
-    ]
+    return Listing(system, by_delivery, tables)
 
 
 def require_unchanged(root: str, deliveries: Sequence[Delivery]) -> None:
@@ -123,7 +158,7 @@ def require_unchanged(root: str, deliveries: Sequence[Delivery]) -> None:
 
     To be asked between reading and publishing: what was read would not be what the digest stands for.
     """
-    system, _ = _file_system(root)
+    system, _ = file_system(root)
     files = [file for delivery in deliveries for file in delivery.files if file.version is None]
     now = system.get_file_info([file.path for file in files])
     changed = [file.path for file, info in zip(files, now, strict=True) if file.stamp != (info.size, info.mtime_ns)]
@@ -135,11 +170,8 @@ def _is_log(info: fs.FileInfo) -> bool:
     return info.type == fs.FileType.Directory and PurePosixPath(info.path).name == _DELTA_LOG
 
 
-def _is_ignored(source: Source, place: str) -> bool:
-    return any(fnmatchcase(place, pattern) for pattern in source.ignore)
-
-
-def _file_system(root: str) -> tuple[fs.FileSystem, str]:
+def file_system(root: str) -> tuple[fs.FileSystem, str]:
+    """The file system of an input, and the input's path there."""
     if "://" in root:
         return fs.FileSystem.from_uri(root)
     return fs.LocalFileSystem(), base_of(root)
@@ -154,25 +186,24 @@ def _is_folder(system: fs.FileSystem, path: str) -> bool:
     return system.get_file_info(path).type == fs.FileType.Directory
 
 
-def _delivery_of(source: Source, inside: PurePosixPath) -> tuple[str | None, str]:
-    if source.deliveries == "whole":
+def _delivery_of(deliveries: str, inside: PurePosixPath) -> tuple[str | None, str]:
+    if deliveries == "whole":
         return "whole", str(inside)
     if len(inside.parts) == 1:
         return None, str(inside)
     return inside.parts[0], str(PurePosixPath(*inside.parts[1:]))
 
 
-def _delivery(
-    source: Source, system: fs.FileSystem, name: str, order: int, paths: Sequence[tuple[str, str]], tables: set[str]
-) -> Delivery:
+def _delivery(source: Source, listing: Listing, name: str, order: int, paths: Sequence[tuple[str, str]]) -> Delivery:
+    system = listing.system
     digest = hashlib.sha256()
     files: list[DeliveredFile] = []
     refused: list[RefusedFile] = []
     for path, place in paths:
         digest.update(place.encode())
         feeds = feeds_of(source, place)
-        if path in tables:
-            found: DeliveredFile | RefusedFile = _delta_table(system, path, place)
+        if path in listing.tables:
+            found: DeliveredFile | RefusedFile = delta_table(system, path, place)
             # the table's id and version stand for its files, which may be many and large
             digest.update(found.columns.encode() if isinstance(found, DeliveredFile) else b"")
         else:
@@ -327,7 +358,7 @@ class _TextFile:
                 yield chunk
 
 
-def _delta_table(system: fs.FileSystem, path: str, place: str) -> DeliveredFile | RefusedFile:
+def delta_table(system: fs.FileSystem, path: str, place: str) -> DeliveredFile | RefusedFile:
     """A Delta table at its newest version, by its log alone."""
     log = f"{path}/{_DELTA_LOG}"
     names = [PurePosixPath(info.path).name for info in system.get_file_info(fs.FileSelector(log))]

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from conf.expressions import Expression
-from conf.source import EPOCH_MILLISECONDS, EPOCH_SECONDS, ISO
+from conf.source import EPOCH_MILLISECONDS, EPOCH_SECONDS, ISO, FieldMapping
 
 # PySpark logs every refused query with 80 lines of stack trace, also where the refusal is what was asked for
 logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
@@ -20,6 +20,15 @@ logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
 def quoted(name: str) -> str:
     """A column's name as SQL."""
     return "`" + name.replace("`", "``") + "`"
+
+
+def origin_of(mapping: FieldMapping) -> Column:
+    """What the source says of a field, before it is read."""
+    if mapping.column is not None:
+        return F.col(quoted(mapping.column))
+    if mapping.read is not None:
+        return F.expr(mapping.read.value)
+    return F.lit(mapping.constant)
 
 
 def absent(name: str, columns: Sequence[str]) -> str:

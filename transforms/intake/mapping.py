@@ -10,8 +10,9 @@ from pyspark.sql import types as T
 
 from conf.events import EVENTS, SQL_TYPES, Field
 from conf.expressions import read_expression
-from conf.source import Feed, FieldMapping, Source
-from transforms.intake.expressions import absent, expression_problems, format_problems, quoted, type_of
+from conf.source import Feed, Source
+from transforms.intake.expressions import absent, expression_problems, format_problems, type_of
+from transforms.intake.expressions import origin_of as _origin
 from transforms.intake.fields import Read, read_field, unreadable
 from transforms.tables.bronze import EVENT_TABLES
 
@@ -93,14 +94,6 @@ def why_malformed(raw: DataFrame) -> Column:
 
 def _field(feed: Feed, name: str) -> Field:
     return next(field for field in EVENTS[feed.event] if field.name == name)
-
-
-def _origin(mapping: FieldMapping) -> Column:
-    if mapping.column is not None:
-        return F.col(quoted(mapping.column))
-    if mapping.read is not None:
-        return F.expr(mapping.read.value)
-    return F.lit(mapping.constant)
 
 
 def map_records(raw: DataFrame, source: Source, feed: Feed, calendar: Calendar) -> DataFrame:
@@ -210,7 +203,7 @@ def unclaimed(raw: DataFrame, feeds: Sequence[Feed]) -> DataFrame | None:
         F.lit("(none)").alias("feed"),
         "file",
         "position",
-        F.array(F.lit("record: no feed takes it")).alias("reasons"),
+        F.array(F.coalesce(why_malformed(raw), F.lit("record: no feed takes it"))).alias("reasons"),
         record_as_it_came(raw).alias("record"),
         F.lit(None).cast("date").alias("arrival_day"),
     )
