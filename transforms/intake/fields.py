@@ -24,6 +24,8 @@ LARGEST_FEN = 10**13  # 100 billion yuan: 900,000 such amounts still add up with
 
 # control characters, zero-width characters and byte-order marks make two ids that look alike differ
 _INVISIBLE = "[\\p{Cntrl}\\u00AD\\u200B-\\u200F\\u2028-\\u202F\\u2060-\\u2064\\uFEFF]"
+# marks that NFC writes in one sign with their letter: Latin accents, Hangul parts, kana marks
+_DECOMPOSED = "[\\u0300-\\u036F\\u1100-\\u11FF\\u3099\\u309A]"
 _BLANK_ENDS = "^[\\s\\u00A0\\u3000]|[\\s\\u00A0\\u3000]$"
 
 
@@ -117,7 +119,7 @@ def _required(field: Field, value: Column) -> Column:
 
 def _id(field: Field, mapping: FieldMapping, source: Column, kind: T.DataType, zone: str) -> Read:
     text = source.cast("string")
-    # nearly every id is plain ASCII: one look passes it, and the four patterns below are for the others
+    # nearly every id is plain ASCII: one look passes it, and the five patterns below are for the others
     is_plain = text.rlike(f"^[!-~]{{1,{LONGEST_ID}}}$")
     problem = F.when(
         ~is_plain,
@@ -126,6 +128,7 @@ def _id(field: Field, mapping: FieldMapping, source: Column, kind: T.DataType, z
             _reason(field, F.length(text) > LONGEST_ID, f"longer than {LONGEST_ID} characters"),
             _reason(field, text.rlike(_BLANK_ENDS), "blank at an end"),
             _reason(field, text.rlike(_INVISIBLE), "invisible character"),
+            _reason(field, text.rlike(_DECOMPOSED), "a mark apart from its letter (not NFC)"),
         ),
     )
     return Read(text, problem)
