@@ -111,7 +111,9 @@ def _feed(name: str, seen: SeenFiles) -> list[str]:
     lines = ["", f"  # {seen.pattern} has"]
     width = max((len(column.name) for column in seen.columns), default=0)
     for column in seen.columns:
-        examples = ", ".join(masked(text) if is_personal(column.name) else cut(text) for text in column.seen[:3])
+        is_shown = column in guesses.values() or not _tells_apart(column)
+        show = masked if is_personal(column.name) or not is_shown else cut
+        examples = ", ".join(show(text) for text in column.seen[:3])
         lines.append(f"  #   {cut(column.name, 60):{width}}  {column.type}" + (f"  as {examples}" if examples else ""))
     lines += [f"  - name: {name}", f"    files: {_scalar(seen.pattern)}"]
     if seen.csv:
@@ -217,6 +219,11 @@ def _scalar(text: str) -> str:
 def is_personal(column: str) -> bool:
     """Whether a column's name sounds like a person's."""
     return _PERSONAL_WORDS.search(column) is not None or any(_closeness(f, column) >= _CLOSE for f in PERSONAL)
+
+
+def _tells_apart(column: SeenColumn) -> bool:
+    """Whether a column may name persons in a language that we do not know: many texts that are no numbers or stamps."""
+    return len(column.seen) > _LISTED_VALUES and any(re.search("[^-+0-9.,:/ TZ]", text) for text in column.seen)
 
 
 def masked(text: str) -> str:

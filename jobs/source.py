@@ -20,6 +20,7 @@ from conf.skeleton import PERSONAL, SeenColumn, SeenFiles, cut, masked, skeleton
 from conf.source import Feed, FieldMapping, Source, load_source, source_names
 from jobs.lakehouse.command import Invocation, Report, run_command, step
 from jobs.lakehouse.deliveries import (
+    UNNAMED,
     Delivery,
     Listing,
     RefusedFile,
@@ -305,6 +306,7 @@ def _seen_csv(head: bytes, pattern: str) -> SeenFiles:
     if delimiter != ",":
         keys.insert(0, ("delimiter", delimiter))
     names, *rows = csv.reader(lines, delimiter=delimiter) if lines else [[]]
+    names = [name if name.strip() else f"{UNNAMED}{number}" for number, name in enumerate(names, 1)]
     width = len(names)
     whole = [row for row in rows if len(row) == width]
     columns = (SeenColumn(name, "text", _texts(row[number] for row in whole)) for number, name in enumerate(names))

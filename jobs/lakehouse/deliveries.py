@@ -28,6 +28,8 @@ _FORMATS = {
 _COMPRESSED = (".gz", ".bz2", ".zst")
 _READ_ENDINGS = f"want {', '.join(_FORMATS)}, the text formats also with {', '.join(_COMPRESSED)}; or a Delta table"
 _SEPARATOR = "\x1f"
+UNNAMED = "column_"
+"""What a CSV column without a name is called, with its number from 1."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,7 @@ def _delivery(source: Source, listing: Listing, name: str, order: int, paths: Se
         digest.update(place.encode())
         feeds = feeds_of(source, place)
         if path in listing.tables:
-            found: DeliveredFile | RefusedFile = delta_table(system, path, place)
+            found = delta_table(system, path, place)
             # the table's id and version stand for its files, which may be many and large
             digest.update(found.columns.encode() if isinstance(found, DeliveredFile) else b"")
         else:
@@ -256,7 +258,7 @@ def _look_into(
             return _csv_file(system, info.path, place, forms[0], stamp)
         if kind == "json":
             return _json_file(system, info.path, place, stamp)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         name = {"parquet": "Parquet", "csv": "CSV", "json": "JSON lines"}[str(kind)]
         return RefusedFile(place, f"file: no readable {name} ({str(error).splitlines()[0][:200]})")
     suffix = PurePosixPath(place).suffix
@@ -276,13 +278,14 @@ def _csv_file(
     header = list(form.header or ())
     if form.header is None:
         # the cut after 64 KiB may fall inside a character
-        first = text.head.decode(encoding, errors="replace").removeprefix("\ufeff").splitlines()[:1]
-        if any("\ufffd" in line for line in first) and len(text.head) < _LONGEST_HEADER:
+        head = text.head.decode(encoding, errors="replace").removeprefix("\ufeff")
+        header = next(_header_reader(head.splitlines(keepends=True), form), [])
+        if text.damaged and any("\ufffd" in name for name in header):
             return RefusedFile(place, f"file: its header is not in {form.encoding}")
-        header = next(_header_reader(first, form), [])
-        if not header or not all(name.strip() for name in header):
-            unnamed = f": column {[bool(n.strip()) for n in header].index(False) + 1} has no name" if header else ""
-            return RefusedFile(place, f"file: no header line{unnamed}")
+        if not any(name.strip() for name in header):
+            return RefusedFile(place, "file: no header line")
+        # many programs end each line with a delimiter
+        header = [name if name.strip() else f"{UNNAMED}{number}" for number, name in enumerate(header, 1)]
     if _repeats([*header, "_malformed"]):
         return RefusedFile(place, "file: a column stands twice in the header, or is called _malformed")
     return DeliveredFile(path, place, "csv", _SEPARATOR.join(header), None, csv=form, damaged=text.damaged, stamp=stamp)
@@ -290,7 +293,8 @@ def _csv_file(
 
 def _header_reader(lines: Sequence[str], form: Csv) -> Iterator[list[str]]:
     if len(form.delimiter) > 1:
-        return iter([[name.strip(form.quote or None) for name in line.split(form.delimiter)] for line in lines])
+        names = (line.rstrip("\r\n").split(form.delimiter) for line in lines[:1])
+        return iter([[name.strip(form.quote) if form.quote else name for name in line] for line in names])
     if not form.quote:
         return csv.reader(lines, delimiter=form.delimiter, quoting=csv.QUOTE_NONE)
     return csv.reader(lines, delimiter=form.delimiter, quotechar=form.quote)
@@ -360,6 +364,13 @@ class _TextFile:
 
 def delta_table(system: fs.FileSystem, path: str, place: str) -> DeliveredFile | RefusedFile:
     """A Delta table at its newest version, by its log alone."""
+    try:
+        return _by_its_log(system, path, place)
+    except (OSError, ValueError, KeyError) as error:
+        return RefusedFile(place, f"file: no readable Delta table ({str(error).splitlines()[0][:200]})")
+
+
+def _by_its_log(system: fs.FileSystem, path: str, place: str) -> DeliveredFile | RefusedFile:
     log = f"{path}/{_DELTA_LOG}"
     names = [PurePosixPath(info.path).name for info in system.get_file_info(fs.FileSelector(log))]
     versions = [int(name[:20]) for name in names if re.match(r"^[0-9]{20}\.(json|checkpoint)", name)]

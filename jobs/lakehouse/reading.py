@@ -13,6 +13,7 @@ from conf.errors import StepFailure, UserError
 from conf.events import EVENTS
 from conf.source import Csv, Feed, Source
 from jobs.lakehouse.deliveries import (
+    UNNAMED,
     DeliveredFile,
     Delivery,
     RefusedFile,
@@ -66,6 +67,9 @@ def readable(
             group = Group(members[0].format, tuple(members), feeds)
             empty = _empty(lake, group)
             wrong = [(feed, problem) for feed in feeds for problem in mapping_problems(empty, source, feed)]
+            if wrong and group.format == "csv" and len(empty.columns) == 1:
+                header = f"the header is one column, {empty.columns[0][:60]!r}"
+                wrong = [(feeds[0], f"feed {feeds[0].name}: csv: {header}: is the delimiter right?")]
             if wrong:
                 misfits.append((group, wrong))
             else:
@@ -192,8 +196,8 @@ def _csv_rows(lake: Lake, group: Group) -> DataFrame:
         "escape": form.escape if form.quote else "",
         "encoding": _CHARSETS.get(form.encoding, form.encoding),
         "header": form.header is None,
-        # true would take columns by their place and not by their name
-        "enforceSchema": form.header is not None,
+        # true takes columns by their place and not by their name: where a header has names for all, they are compared
+        "enforceSchema": form.header is not None or any(name.startswith(UNNAMED) for name in names),
         "multiLine": not form.one_line,
         "columnNameOfCorruptRecord": MALFORMED,
         # a record is looked at whole, whichever of its columns are asked for
@@ -202,7 +206,8 @@ def _csv_rows(lake: Lake, group: Group) -> DataFrame:
     }
     schema = ", ".join(f"{quoted(name)} string" for name in (*names, MALFORMED))
     rows = lake.spark.read.schema(schema).options(**options).csv([file.path for file in group.files])
-    if not group.files[0].damaged:
+    # of the others Java may know fewer signs than Python, which looked; and none of them writes U+FFFD
+    if not group.files[0].damaged and form.encoding in ("utf-8", "latin-1"):
         return rows
     text = F.concat_ws(form.delimiter, *(quoted(name) for name in names))
     return rows.withColumn(MALFORMED, F.coalesce(MALFORMED, F.when(text.contains("\ufffd"), text)))

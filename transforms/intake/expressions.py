@@ -53,7 +53,8 @@ def expression_problems(empty: DataFrame, expression: Expression) -> list[str]:
         # unlike ours, a cast of Spark's own ends the job where the text is none of the type
         if cast.evalMode().toString() == "ANSI" and source == "string" and target not in ("string", "binary"):
             text = cast.child().sql()
-            problems.append(f"takes the text {text} for a {target}: write cast({text} as {target})")
+            better = "decimal(20,5)" if target in ("bigint", "double") else target
+            problems.append(f"takes the text {text} for a {target}: write cast({text} as {better}) or the like")
     return problems + _failing(empty, expression.trials)
 
 

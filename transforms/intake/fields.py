@@ -103,7 +103,7 @@ def _with_a_point(source: Column, mapping: FieldMapping) -> Column:
         return source
     point, group = (",", "[.]") if mapping.decimal == "comma" else ("[.]", ",")
     whole = f"[0-9]{{1,3}}({group}[0-9]{{3}})*|[0-9]+" if mapping.groups else "[0-9]+"
-    told = source.rlike(f"^ *-?({whole})({point}[0-9]+)? *$")
+    told = source.rlike(f"^ *[+-]?({whole})({point}[0-9]+)? *$")
     plain = F.trim(F.regexp_replace(F.regexp_replace(source, group, ""), point, "."))
     # 12.50 is no number with a comma: whatever reads the sign of refusal refuses it
     return F.when(told, plain).when(source.isNotNull(), F.lit("?"))
@@ -152,7 +152,7 @@ def _money(field: Field, mapping: FieldMapping, source: Column, kind: T.DataType
         # 12,50 or 1e3 or NaN would be read as something by a cast: only a plain decimal is an amount
         decimals = len(str(fen_in_one)) - 1
         point = f"([.][0-9]{{1,{decimals}}}0*)?" if decimals else "([.]0+)?"
-        plain = f"^-?[0-9]{{1,{_SPARE_DIGITS[fen_in_one]}}}{point}$"
+        plain = f"^[+-]?[0-9]{{1,{_SPARE_DIGITS[fen_in_one]}}}{point}$"
         wrong = _reason(field, ~source.rlike(plain), "no plain amount")
         exact = F.when(source.rlike(plain), source.try_cast("decimal(20,5)"))
         fen = (exact * fen_in_one).try_cast("bigint")

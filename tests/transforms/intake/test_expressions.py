@@ -78,7 +78,7 @@ def test_they_do_throw_in_spark(record: DataFrame, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("digits > 2", "takes the text digits for a bigint: write cast(digits as bigint)"),
+        ("digits > 2", "takes the text digits for a bigint: write cast(digits as decimal(20,5))"),
         ("date_add(text, 1)", "takes the text text for a date"),
         ("coalesce(text, share)", "takes the text text for a double"),
         ("day > '2024-01-01'", "takes the text '2024-01-01' for a date"),

@@ -29,6 +29,7 @@ TEXTS: list[tuple[str, dict[str, Any], str | None, Any, str | None]] = [
     ("amount_fen", YUAN, "12.50", "1250", None),
     ("amount_fen", YUAN, "12.5000", "1250", None),
     ("amount_fen", YUAN, "12.501", None, NO_AMOUNT),
+    ("amount_fen", YUAN, "+12.5", "1250", None),
     ("amount_fen", YUAN, "12,50", None, NO_AMOUNT),
     ("amount_fen", YUAN, "1e3", None, NO_AMOUNT),
     ("amount_fen", YUAN, "-5", "-500", "amount_fen: negative"),
