@@ -67,6 +67,8 @@ def payments(**fields: Any) -> Feed:
         ("x y", "not understood"),
         ("x -- y \n ;", "not understood"),
         ("'open", "not understood"),
+        # a raw string ends at its quote, whatever stands before it: what follows is no part of it
+        ("r'\\' || now() -- '", "each time"),
         ("", "not understood"),
         ("lower(x, y)", "takes 1"),
         ("(" * 60 + "x" + ")" * 60, "nested"),

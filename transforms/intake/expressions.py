@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from pyspark.errors import AnalysisException, PySparkException
+from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
@@ -41,7 +41,7 @@ def type_of(empty: DataFrame, column: Column) -> tuple[T.DataType | None, str | 
     """The type that a column has over a frame, or why it has none."""
     try:
         return empty.select(column).schema[0].dataType, None
-    except AnalysisException as error:
+    except PySparkException as error:
         return None, _sentence(error)
 
 

@@ -102,7 +102,7 @@ def _with_a_point(source: Column, mapping: FieldMapping) -> Column:
     if mapping.decimal == "point" and not mapping.groups:
         return source
     point, group = (",", "[.]") if mapping.decimal == "comma" else ("[.]", ",")
-    whole = f"[0-9]{{1,3}}({group}[0-9]{{3}})*|[0-9]+" if mapping.groups else "[0-9]+"
+    whole = f"[0-9]{{1,3}}({group}[0-9]{{3}}){{0,6}}|[0-9]+" if mapping.groups else "[0-9]+"
     told = source.rlike(f"^ *[+-]?({whole})({point}[0-9]+)? *$")
     plain = F.trim(F.regexp_replace(F.regexp_replace(source, group, ""), point, "."))
     # 12.50 is no number with a comma: whatever reads the sign of refusal refuses it
