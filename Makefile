@@ -15,7 +15,7 @@
 PYTHON ?= python3.11
 ENV := . ./.spark/env &&
 ROOMS := conf transforms ml jobs
-CODE := $(ROOMS) tools tests setup.py
+CODE := $(ROOMS) bench tools tests setup.py
 PYTEST := $(ENV) python -m pytest
 COVERAGE := $(ROOMS:%=--cov=%) --cov-report=term:skip-covered
 ARGS ?=
@@ -36,10 +36,13 @@ setup-tests: ## what the tests need: the same, the development packages and Chro
 
 # ---- the chain of the demo: one process and one Spark session, steps joined by the word `then` ----------------------
 # History is taken in by one run, up to the day that the deliveries of 31 August 2024 close; then three days one by one.
-DEMO := SELLER_CREDIT_LAKE__ROOT=demo/lake SELLER_CREDIT_MLFLOW__TRACKING_URI=sqlite:///demo/mlflow.db
+DEMO := SELLER_CREDIT_LAKE__ROOT=demo/lake SELLER_CREDIT_MLFLOW__TRACKING_URI=sqlite:///demo/mlflow.db \
+    SELLER_CREDIT_PSEUDONYMS__KEY_FILE=demo/pseudonyms.key
+# A key of its own for the demo's buyers, beside the lakes and not in them.
+KEY := mkdir -p demo && { [ -f demo/pseudonyms.key ] || $(PYTHON) -c 'import secrets; print(secrets.token_hex(32))' > demo/pseudonyms.key; }
 MARKET := --source marketplace --input demo/world/deliveries
 demo: setup ## a simulated marketplace from its ledger to offers and one seller's page, in demo/
-	@mkdir -p demo
+	@$(KEY)
 	@$(ENV) $(DEMO) seller-credit simulate --out demo/world \
 	    then ingest $(MARKET) --through 2024-08-31 \
 	    then aggregate --through 2024-08-31 \
@@ -63,10 +66,11 @@ mlflow: ## the MLflow pages of the demo's models, on loopback until Ctrl-C
 
 # ---- the chain on real VAT invoices: INVOICES is the folder with invoices.parquet and enterprises.csv -----------------
 INVOICES ?= ../shared/data/invoices
-REAL := SELLER_CREDIT_LAKE__ROOT=demo/real-lake SELLER_CREDIT_MLFLOW__TRACKING_URI=sqlite:///demo/real-mlflow.db
+REAL := SELLER_CREDIT_LAKE__ROOT=demo/real-lake SELLER_CREDIT_MLFLOW__TRACKING_URI=sqlite:///demo/real-mlflow.db \
+    SELLER_CREDIT_PSEUDONYMS__KEY_FILE=demo/pseudonyms.key
 real: setup ## the same chain on real VAT invoices of 425 firms (INVOICES=folder), in demo/
 	@[ -f '$(INVOICES)/invoices.parquet' ] || { echo "make real: no invoices.parquet in $(INVOICES): say where it is, make real INVOICES=/path/to/folder" >&2; exit 2; }
-	@mkdir -p demo
+	@$(KEY)
 	@$(ENV) $(REAL) seller-credit ingest --source vat_invoices --input '$(INVOICES)' \
 	    then aggregate --through 2020-03-31 \
 	    then training-set --given \
@@ -108,7 +112,7 @@ dist: setup ## the wheel, and the same file as .zip: executors refuse the name .
 
 zip-smoke: dist ## `spark-submit jobs/ingest.py` with the zip alone, from another folder
 	@rm -rf build/smoke && mkdir -p build/smoke
-	@tests/smoke/zip_smoke.sh jobs/ingest.py --source "$$PWD/tests/smoke/shop.yml" --input "$$PWD/tests/smoke/shop" \
+	@SELLER_CREDIT_PSEUDONYM_KEY=the-key-of-a-smoke-test-is-no-secret tests/smoke/zip_smoke.sh jobs/ingest.py --source "$$PWD/tests/smoke/shop.yml" --input "$$PWD/tests/smoke/shop" \
 	    --lake "$$PWD/build/smoke/lake"
 	@rm -rf build
 
@@ -116,6 +120,7 @@ cluster-smoke: dist ## one more day after `make demo`, on a standalone master an
 	@[ -d demo/lake ] || { echo "make cluster-smoke: goes on from the demo's lake: run make demo first" >&2; exit 2; }
 	@rm -rf build/smoke && mkdir -p build/smoke && cp -r demo/lake build/smoke/lake
 	@SELLER_CREDIT_LAKE__ROOT="$$PWD/build/smoke/lake" SELLER_CREDIT_MLFLOW__TRACKING_URI="sqlite:///$$PWD/demo/mlflow.db" \
+	    SELLER_CREDIT_PSEUDONYMS__KEY_FILE="$$PWD/demo/pseudonyms.key" \
 	    tests/smoke/cluster_smoke.sh jobs/daily.py --as-of 2024-09-05 --source marketplace --input "$$PWD/demo/world/deliveries"
 	@rm -rf build
 

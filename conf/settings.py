@@ -16,12 +16,15 @@ from conf.files import KeyPath, Strict, parse_yaml, validate
 
 PREFIX = "SELLER_CREDIT_"
 PROFILE_VARIABLE = "SELLER_CREDIT_PROFILE"
+KEY_VARIABLE = "SELLER_CREDIT_PSEUDONYM_KEY"
+"""A secret, and so no setting: settings are digested, and shown where they are wrong."""
 
 
 class Lake(Strict):
     """Where the tables live."""
 
     root: str = Field(description="folder or object-store path under which every table lies")
+    wait_seconds: float = Field(ge=0, description="how long a step waits for another that is writing the lake")
 
 
 class Spark(Strict):
@@ -51,6 +54,19 @@ class Calendar(Strict):
         return ZoneInfo(self.time_zone)
 
 
+class Intake(Strict):
+    """When a delivery looks so wrong that nothing of it goes in."""
+
+    hold_above_share: float = Field(gt=0, le=1, description="share of bad records above which a delivery is held whole")
+    hold_from_records: int = Field(ge=1, description="records from which on a delivery's share of bad ones says enough")
+
+
+class Pseudonyms(Strict):
+    """Where the secret key of buyers' pseudonyms is, if not in SELLER_CREDIT_PSEUDONYM_KEY. Never inside the lake."""
+
+    key_file: str | None = Field(description="file whose text is the key")
+
+
 class Mlflow(Strict):
     """The model registry."""
 
@@ -77,6 +93,8 @@ class Settings(Strict):
     lake: Lake
     spark: Spark
     calendar: Calendar
+    intake: Intake
+    pseudonyms: Pseudonyms
     mlflow: Mlflow
     scoring: Scoring
     record: Record
@@ -110,7 +128,7 @@ def load_settings(profile: str, environment: Mapping[str, str], overrides: Itera
         places.update(layer_places)
     problems: list[str] = []
     for variable, text in sorted(environment.items()):
-        if variable.startswith(PREFIX) and variable != PROFILE_VARIABLE:
+        if variable.startswith(PREFIX) and variable not in (PROFILE_VARIABLE, KEY_VARIABLE):
             path = tuple(variable.removeprefix(PREFIX).lower().split("__"))
             _set(data, places, path, text, variable, problems)
     for override in overrides:

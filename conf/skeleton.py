@@ -28,7 +28,7 @@ _CALLED = {
     "has_logistics": "logistics has_logistics tracked",
     "rating": "rating stars score bewertung",
     "reason": "reason comment grund",
-    "counterparty_id": "counterparty partner payer payee account_to account_from other_party iban gegenkonto",
+    "counterparty_id": "counterparty party partner payer payee account_to account_from other_party iban gegenkonto",
     "direction": "direction side in_out credit_debit dc richtung soll_haben",
     "balance_fen": "balance balance_after saldo",
     "failed": "failed rejected bounced",

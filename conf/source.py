@@ -312,6 +312,10 @@ class Source(Strict):
         """The kinds of record that this source can bring."""
         return frozenset().union(*(feed.kinds_told() for feed in self.feeds))
 
+    def names_persons(self) -> bool:
+        """Whether it tells of buyers or counterparties, who are kept under pseudonyms."""
+        return any({"buyer_id", "counterparty_id"} & set(feed.fields) for feed in self.feeds)
+
     def digest(self) -> str:
         """Sha-256 of what the mapping says."""
         return hashlib.sha256(

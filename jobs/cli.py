@@ -11,7 +11,9 @@ from jobs import (
     features,
     ingest,
     promote,
+    quarantine,
     record,
+    release,
     score,
     simulate,
     source,
@@ -24,6 +26,8 @@ from jobs.lakehouse.command import run_command
 STEPS = (
     simulate,
     ingest,
+    quarantine,
+    release,
     aggregate,
     features,
     training_set,
@@ -43,6 +47,7 @@ The way of the data:
   simulate       a marketplace's ledger as files, to try everything on
   source         mapping files: try one on your ledger, start a new one
   ingest         a ledger's files -> bronze tables; refused records are kept with their reasons
+  quarantine     which records were refused, and why; release takes them in under a mended mapping
   aggregate      bronze -> silver day tiles and loan book; closes arrival days
   features       silver -> every seller's features as of a day, as known then
   training-set   outcomes of loans, with features as known before they were drawn

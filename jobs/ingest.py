@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from functools import reduce
 
@@ -15,23 +15,14 @@ from conf.errors import StepFailure
 from conf.source import Source, load_source
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
 from jobs.lakehouse.deliveries import Delivery, RefusedFile, feeds_of, find_deliveries
-from jobs.lakehouse.lake import Lake, Run, by_arrival_month, schema_of
+from jobs.lakehouse.intake import STATUSES, Batch, Load, Outcome, key_pads, loads, outcome_of
+from jobs.lakehouse.lake import Lake, Run, schema_of
 from jobs.lakehouse.reading import raw_records, readable
-from transforms.intake.identity import (
-    ACCEPTED,
-    DUPLICATE,
-    QUARANTINED,
-    is_correction,
-    judge_events,
-    judge_versions,
-    resolve_corrections,
-)
-from transforms.intake.mapping import Calendar, map_records, unclaimed
-from transforms.tables.bronze import DELIVERIES, EVENT_TABLES, QUARANTINE, SELLERS
-from transforms.tables.table import Table
-
-CORRECTION_SPAN_DAYS = 180
-"""How long before a load's oldest event the original of a correction, or an id used before, is looked for."""
+from jobs.lakehouse.secret import FINGERPRINT, pseudonym_key
+from transforms.intake.identity import ACCEPTED, QUARANTINED
+from transforms.intake.mapping import Calendar, unclaimed
+from transforms.intake.pseudonyms import fingerprint, personal_columns
+from transforms.tables.bronze import DELIVERIES, EVENT_TABLES, QUARANTINE
 
 
 def ingest(
@@ -50,6 +41,7 @@ def ingest(
     """
     arguments = {"source": source.name, "input": root, "arrival_day": arrival_day, "first": first, "through": through}
     with lake.run("ingest", source.name, {}, arguments) as run:
+        key = pseudonym_key(lake) if source.names_persons() else None
         deliveries = find_deliveries(source, root, first, through)
         known = {row["delivery_id"] for row in run.read(DELIVERIES).select("delivery_id").collect()}
         new = [delivery for delivery in deliveries if delivery.delivery_id not in known]
@@ -63,118 +55,155 @@ def ingest(
             told_arrival_day=arrival_day or (today if closed else None),
             today=max(today, arrival_day or today),
         )
-        counts = _take_in(run, source, new, root, calendar)
+        counts, held = _take_in(run, source, new, root, calendar, key or b"")
         run.figures = {"deliveries": len(new), **counts}
         run.facts = {
             "kinds_told": ",".join(sorted(source.kinds_told())),
             "simulated": str(source.simulated),
             "source_digest": source.digest(),
+            **({FINGERPRINT: fingerprint(key)} if key else {}),
         }
         run.publish()
-    return Report("ingest", {"source": source.name, "deliveries": len(new), **counts})
+    lines = [f"held whole: {delivery}: {why}" for delivery, why in held.items()]
+    return Report("ingest", {"source": source.name, "deliveries": len(new), **counts}, lines=lines)
 
 
-def _take_in(run: Run, source: Source, deliveries: Sequence[Delivery], root: str, calendar: Calendar) -> dict[str, int]:
+def _take_in(
+    run: Run, source: Source, deliveries: Sequence[Delivery], root: str, calendar: Calendar, key: bytes
+) -> tuple[dict[str, int], dict[str, str]]:
+    """Write what the deliveries bring; return the counts, and why deliveries were held."""
     refused = [(delivery, file) for delivery in deliveries for file in delivery.refused]
-    frames: dict[str, list[DataFrame]] = {}
-    judged: list[DataFrame] = []
-    kept: list[DataFrame] = []
+    batches = []
     for group in readable(run.lake, source, deliveries, refused):
         raw = raw_records(run.lake, source, group, deliveries, root)
-        for feed in group.feeds:
-            frames.setdefault(feed.event, []).append(map_records(raw, source, feed, calendar))
-        left_over = unclaimed(raw, group.feeds)
-        if left_over is not None:
-            judged.append(left_over.withColumn("status", F.lit(QUARANTINED)).persist(StorageLevel.DISK_ONLY))
-    for event, mapped in frames.items():
-        table = EVENT_TABLES[event]
-        records = reduce(DataFrame.unionByName, mapped)
-        known = _known(run, table, records)
-        if table is SELLERS:
-            parts = [judge_versions(records, known).persist(StorageLevel.DISK_ONLY)]
-        else:
-            # read again for corrections, counts, accepted and refused: on disk, since a load may be larger than memory
-            events = judge_events(records, known).persist(StorageLevel.DISK_ONLY)
-            kept.append(events)
-            parts = [
-                events.filter(~is_correction()),
-                resolve_corrections(events, known, table).persist(StorageLevel.DISK_ONLY),
-            ]
-        judged += parts
-        accepted = reduce(DataFrame.unionByName, parts).filter(F.col("status") == ACCEPTED).select(*table.names)
-        laid_out = by_arrival_month(accepted, "event_day", "event_id") if table.partitioned_by else accepted.coalesce(1)
-        run.append(table, laid_out)
-    outcome = _count(judged)
-    _check_against_footers(source, deliveries, refused, outcome)
-    _append_quarantine(run, judged, refused, calendar)
-    totals = _append_deliveries(run, source, deliveries, refused, outcome)
-    for records in (*judged, *kept):
-        records.unpersist()
-    return totals
+        batches.append(Batch(raw, group.feeds, personal_columns(group.feeds, raw.columns)))
+    secret = key_pads(run, key)
+    events = loads(source, batches, calendar, secret)
+    rests = [unclaimed(batch.raw, batch.feeds, batch.personal, secret) for batch in batches]
+    left_over = [rest.persist(StorageLevel.DISK_ONLY) for rest in rests if rest is not None]
+    for load in events:
+        load.part_roads(run, calendar)
+    unclaimed_records = _count(left_over)
+    _check_against_footers(source, deliveries, refused, events)
+    bad = sum((load.bad for load in events), unclaimed_records)
+    records_in = sum((load.records for load in events), Counter(unclaimed_records))
+    held = _held(run, records_in, bad)
 
-
-def _known(run: Run, table: Table, records: DataFrame) -> DataFrame:
-    """The published rows that these records may repeat, contradict or void."""
-    published = run.read(table)
-    if run.lake.published_version(table) is None:
-        return published
-    day = "changed_on" if table is SELLERS else "event_day"
-    # one row: the oldest day that this load speaks of bounds what must be looked at
-    oldest = records.filter(F.size("reasons") == 0).agg(F.min(day)).collect()[0][0]
-    since = (oldest or run.lake.settings.calendar.first_day) - timedelta(days=CORRECTION_SPAN_DAYS)
-    return published.filter((F.col(day) >= F.lit(since)) & (F.col("arrival_month") >= F.lit(f"{since:%Y-%m}")))
-
-
-Outcome = Counter[tuple[str, str, str]]
-"""Records by delivery, feed and status."""
-
-
-def _count(judged: Iterable[DataFrame]) -> Outcome:
     outcome: Outcome = Counter()
-    for records in judged:
-        # a row a delivery, feed and status: bookkeeping, not data
-        for row in records.groupBy("delivery_id", "feed", "status").count().collect():
-            outcome[row["delivery_id"], row["feed"], row["status"]] += row["count"]
-    return outcome
+    quarantine = []
+    for load in events:
+        judged = load.judge(run, held)
+        found = outcome_of(judged)
+        for delivery, records in load.records.items():
+            straight = records - sum(load.second_road[delivery, is_sound] for is_sound in (True, False))
+            found[(delivery, QUARANTINED) if delivery in held else (delivery, ACCEPTED)] += straight
+            if delivery in held:
+                found[delivery, QUARANTINED] += records - straight
+        run.append(load.table, load.accepted(held, calendar))
+        _check_against_table(run, load, found)
+        outcome += found
+        quarantine.append(judged.filter(F.col("status") == QUARANTINED))
+        if held:
+            quarantine.append(load.all_of(held))
+    for delivery, records in unclaimed_records.items():
+        outcome[delivery, QUARANTINED] += records
+    _append_quarantine(run, [*quarantine, *left_over], refused, held, calendar)
+    totals = _append_deliveries(run, source, deliveries, refused, records_in, outcome, held)
+    for load in events:
+        load.release()
+    for rest in left_over:
+        rest.unpersist()
+    return totals, held
+
+
+def _count(left_over: Iterable[DataFrame]) -> Counter[str]:
+    counted: Counter[str] = Counter()
+    for records in left_over:
+        # a row a delivery: bookkeeping, not data
+        counted += Counter(
+            {row["delivery_id"]: row["count"] for row in records.groupBy("delivery_id").count().collect()}
+        )
+    return counted
+
+
+def _held(run: Run, records_in: Counter[str], bad: Counter[str]) -> dict[str, str]:
+    """Deliveries in which so much is wrong that more likely the mapping is: nothing of them goes in."""
+    rule = run.lake.settings.intake
+    return {
+        delivery: f"{bad[delivery]:,} of its {records:,} records are bad, more than {rule.hold_above_share:.0%}"
+        for delivery, records in records_in.items()
+        if records >= rule.hold_from_records and bad[delivery] > rule.hold_above_share * records
+    }
 
 
 def _check_against_footers(
-    source: Source, deliveries: Sequence[Delivery], refused: Sequence[tuple[Delivery, RefusedFile]], outcome: Outcome
+    source: Source,
+    deliveries: Sequence[Delivery],
+    refused: Sequence[tuple[Delivery, RefusedFile]],
+    events: Sequence[Load],
 ) -> None:
-    """Hold the judged records of every unfiltered Parquet feed against the rows that the files' footers promise."""
+    """Hold the records read for every event against the rows that the Parquet files' footers promise, where no filter
+    takes some of them away.
+    """
     lost = {(delivery.delivery_id, file.name) for delivery, file in refused}
-    for delivery in deliveries:
-        for feed in source.feeds:
+    for load in events:
+        feeds = [feed for feed in source.feeds if EVENT_TABLES[feed.event] is load.table]
+        if any(feed.filter is not None for feed in feeds):
+            continue
+        for delivery in deliveries:
             files = [
-                f
-                for f in delivery.files
-                if feed in feeds_of(source, f.name) and (delivery.delivery_id, f.name) not in lost
+                file
+                for file in delivery.files
+                for feed in feeds_of(source, file.name)
+                if feed in feeds and (delivery.delivery_id, file.name) not in lost
             ]
-            if feed.filter is not None or any(file.rows is None for file in files):
-                continue
             promised = sum(file.rows or 0 for file in files)
-            judged = sum(
-                outcome[delivery.delivery_id, feed.name, status] for status in (ACCEPTED, DUPLICATE, QUARANTINED)
-            )
-            if promised != judged:
+            if all(file.rows is not None for file in files) and promised != load.records[delivery.delivery_id]:
                 raise StepFailure(
-                    f"{delivery.delivery_id}: feed {feed.name}: the files hold {promised} records,"
-                    f" and {judged} were judged"
+                    f"{delivery.delivery_id}: {load.table.name}: the files hold {promised} records,"
+                    f" and {load.records[delivery.delivery_id]} were read"
                 )
 
 
+def _check_against_table(run: Run, load: Load, found: Outcome) -> None:
+    """Hold the records counted as accepted against the rows that Delta wrote: the first are counted before the roads
+    part, the second at the end of both.
+    """
+    accepted = sum(records for (_, status), records in found.items() if status == ACCEPTED)
+    if accepted != run.rows_written(load.table):
+        raise StepFailure(
+            f"{load.table.name}: {accepted} records were accepted, and {run.rows_written(load.table)} were written"
+        )
+
+
 def _append_quarantine(
-    run: Run, judged: Sequence[DataFrame], refused: Sequence[tuple[Delivery, RefusedFile]], calendar: Calendar
+    run: Run,
+    refused_records: Sequence[DataFrame],
+    refused: Sequence[tuple[Delivery, RefusedFile]],
+    held: Mapping[str, str],
+    calendar: Calendar,
 ) -> None:
     whole_files = run.lake.spark.createDataFrame(
         [
-            (d.delivery_id, "(file)", f.name, None, [f.reason], f"the whole file {f.name}", calendar.told_arrival_day)
+            (d.delivery_id, "(file)", f.name, None, [f.reason], f"the whole file {f.name}", None, None, arrival, None)
+            for arrival in [calendar.told_arrival_day]
             for d, f in refused
         ],
         schema_of(QUARANTINE),
     )
-    rows = [r.filter(F.col("status") == QUARANTINED).select(*QUARANTINE.names) for r in judged]
-    run.append(QUARANTINE, reduce(DataFrame.unionByName, [whole_files, *rows]).coalesce(1))
+    why = F.when(
+        F.col("delivery_id").isin(list(held)), F.array(F.lit("delivery_held: too many of its records are bad"))
+    )
+    names = [name for name in QUARANTINE.names if name not in ("reasons", "released_by")]
+    rows = [
+        records.select(
+            *names,
+            F.concat(F.coalesce(why, F.array().cast("array<string>")), "reasons").alias("reasons"),
+            F.lit(None).cast("string").alias("released_by"),
+        )
+        for records in refused_records
+    ]
+    run.append(QUARANTINE, reduce(DataFrame.unionByName, rows, whole_files).coalesce(1))
 
 
 def _append_deliveries(
@@ -182,37 +211,31 @@ def _append_deliveries(
     source: Source,
     deliveries: Sequence[Delivery],
     refused: Sequence[tuple[Delivery, RefusedFile]],
+    records_in: Counter[str],
     outcome: Outcome,
+    held: Mapping[str, str],
 ) -> dict[str, int]:
-    by_delivery: Counter[tuple[str, str]] = Counter()
-    for (delivery_id, _, status), records in outcome.items():
-        by_delivery[delivery_id, status] += records
-    for delivery, _ in refused:
-        by_delivery[delivery.delivery_id, QUARANTINED] += 1
+    files_refused = Counter(delivery.delivery_id for delivery, _ in refused)
     rows = []
     for delivery in deliveries:
-        statuses = [by_delivery[delivery.delivery_id, status] for status in (ACCEPTED, DUPLICATE, QUARANTINED)]
+        name = delivery.delivery_id
+        # a file that cannot be read counts as one record: nobody knows how many are in it
+        outcome[name, QUARANTINED] += files_refused[name]
         rows.append(
             (
-                delivery.delivery_id,
+                name,
                 source.name,
                 delivery.name,
                 delivery.digest,
                 len(delivery.files) + len(delivery.refused),
-                sum(statuses),
-                *statuses,
+                records_in[name] + files_refused[name],
+                *(outcome[name, status] for status in STATUSES),
+                held.get(name),
             )
         )
     run.append(DELIVERIES, run.lake.spark.createDataFrame(rows, schema_of(DELIVERIES)).coalesce(1))
-    accepted, duplicate, quarantined = (
-        sum(n for (_, s), n in by_delivery.items() if s == status) for status in (ACCEPTED, DUPLICATE, QUARANTINED)
-    )
-    return {
-        "records in": accepted + duplicate + quarantined,
-        "accepted": accepted,
-        "duplicate": duplicate,
-        "quarantined": quarantined,
-    }
+    totals = {status: sum(n for (_, s), n in outcome.items() if s == status) for status in STATUSES}
+    return {"records in": sum(records_in.values()) + files_refused.total(), **totals}
 
 
 @step("ingest", "seller-credit ingest --source marketplace --input demo/world/deliveries --through 2024-08-31")

@@ -34,7 +34,7 @@ from jobs.lakehouse.lake import Lake
 from jobs.lakehouse.reading import Group, broken_files_named, raw_records, readable
 from transforms.intake.expressions import origin_of
 from transforms.intake.fields import mapped_value, read_field
-from transforms.intake.mapping import Calendar, map_records, unclaimed
+from transforms.intake.mapping import Calendar, map_records, unclaimed, with_reasons
 
 _EXAMPLES = 3
 _LISTED = 20
@@ -87,7 +87,7 @@ def check(lake: Lake, source: Source, root: str, records: int, today: date) -> t
             sample = raw_records(lake, source, group, deliveries, root).limit(records).persist()
             for feed in group.feeds:
                 found[feed.name].look_at(sample, source, group, calendar)
-            left_over = unclaimed(sample, group.feeds)
+            left_over = unclaimed(sample, group.feeds, (), sample)
             # at most as many rows as were asked for: a sample, looked at here
             for row in left_over.select("reasons").collect() if left_over is not None else ():
                 untaken.update(row["reasons"])
@@ -135,7 +135,9 @@ class _Found:
                     self.examples[name][f"{example} → {ours}" if is_changed else example] = None
                 if mapping.values is not None and ours is None:
                     self.unmapped.setdefault(name, Counter())[self._shown(name, text)] += 1
-        for row in map_records(sample, source, feed, calendar).select("reasons").collect():
+        # nothing is kept, and so nobody needs a pseudonym
+        mapped = map_records(sample, source, feed, calendar, (), sample)
+        for row in with_reasons(mapped).select("reasons").collect():
             self.good += not row["reasons"]
             self.reasons.update(row["reasons"])
         self.groups += 1

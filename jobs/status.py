@@ -23,9 +23,14 @@ def status(lake: Lake) -> Report:
         "champion": f"{promoted.facts['model_name']} {promoted.facts['model_version']}" if promoted else None,
         **{f"intake: {name}": int(total) for name, total in _totals(runs).items()},
     }
-    rows = [(run.step, run.slice, _in_words(run), round(run.seconds, 1)) for run in runs]
-    rows.append(("all steps", "", "", round(sum(run.seconds for run in runs), 1)))
-    return Report("status", values, (("step", "slice", "figures", "seconds"), rows))
+    rows = [(run.step, run.slice, _in_words(run), round(run.seconds, 1), _megabytes(run)) for run in runs]
+    peaks = [megabytes for *_, megabytes in rows if megabytes is not None]
+    rows.append(("all steps", "", "", round(sum(run.seconds for run in runs), 1), max(peaks, default=None)))
+    return Report("status", values, (("step", "slice", "figures", "seconds", "peak MB"), rows))
+
+
+def _megabytes(run: Published) -> int | None:
+    return None if run.peak_memory_bytes is None else round(run.peak_memory_bytes / 1e6)
 
 
 def _totals(runs: Sequence[Published]) -> dict[str, float]:

@@ -8,6 +8,7 @@ import io
 import logging
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,6 +161,9 @@ def _client(uri: str) -> Iterator[MlflowClient]:
         if own_folder:
             # the default is one folder in /tmp that every user of the machine knows
             os.environ["MLFLOW_DFS_TMP"] = stack.enter_context(tempfile.TemporaryDirectory(prefix="seller-credit-"))
+        # of every dataset with whole numbers, that pandas could not hold a null among them: nothing here is pandas
+        stack.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("ignore", message="Hint: Inferred schema contains integer column")
         # it prints links to pages that only a server shows
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         try:

@@ -56,9 +56,15 @@ def lake(spark: SparkSession, tmp_path: Path) -> Lake:
     return lake_at(spark, tmp_path)
 
 
+KEY = "0123456789abcdef0123456789abcdef"
+"""Of the pseudonyms in every lake of the tests."""
+
+
 def lake_at(spark: SparkSession, folder: Path) -> Lake:
     """A lake and a registry in a folder, with the settings of the local profile."""
+    (folder / "pseudonyms.key").write_text(KEY)
     told = [
+        f"pseudonyms.key_file={folder / 'pseudonyms.key'}",
         f"lake.root={folder / 'lake'}",
         f"mlflow.tracking_uri=sqlite:///{folder / 'mlflow.db'}",
         "scoring.buckets=4",

@@ -7,6 +7,7 @@ and appends one row to ops.runs, which publishes. Readers go by that row, so a h
 import hashlib
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -30,7 +31,7 @@ from jobs.lakehouse.lock import lake_lock
 from transforms.tables.ops import RUNS
 from transforms.tables.table import Table
 
-LOCK_WAIT_SECONDS = 600.0
+_TAKING_IN = ("ingest", "release")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Published:
     identity: str
     started_at: datetime
     seconds: float
+    peak_memory_bytes: int | None
     outputs: tuple[dict[str, Any], ...]
     facts: Mapping[str, str]
     figures: Mapping[str, float]
@@ -124,12 +126,12 @@ class Lake:
 
     def kinds_told(self) -> list[str]:
         """The kinds of record that the sources taken in so far can bring, as `order_event.paid`."""
-        told = (run.facts["kinds_told"].split(",") for run in self.runs() if run.step == "ingest")
+        told = (run.facts["kinds_told"].split(",") for run in self.runs() if run.step in _TAKING_IN)
         return sorted(set().union(*told))
 
     def is_simulated(self) -> bool:
         """Whether any source taken in so far is a simulated one."""
-        return any(run.facts["simulated"] == "True" for run in self.runs() if run.step == "ingest")
+        return any(run.facts["simulated"] == "True" for run in self.runs() if run.step in _TAKING_IN)
 
     def published_version(self, table: Table) -> int | None:
         """The version of a table that readers see; None before anything was published."""
@@ -152,7 +154,7 @@ class Lake:
     @contextmanager
     def run(self, step: str, slice_: str, identity: Mapping[str, Any], arguments: Mapping[str, Any]) -> Iterator["Run"]:
         """Open a run under the lake's lock. `identity` names everything that decides what the step makes."""
-        with lake_lock(self.root, step, LOCK_WAIT_SECONDS):
+        with lake_lock(self.root, step, self.settings.lake.wait_seconds):
             self._runs = None
             yield Run(self, step, slice_, _digest({"step": step, "slice": slice_, **identity}), dict(arguments))
 
@@ -227,7 +229,8 @@ class Run:
         writer = writer.mode("append") if where is None else writer.mode("overwrite").option("replaceWhere", where)
         writer.save(self.lake.path(table))
         newest = DeltaTable.forPath(self.lake.spark, self.lake.path(table)).history(1).collect()[0]
-        metrics = newest["operationMetrics"]
+        # Delta makes no commit of an append without rows: the newest is then another run's
+        metrics = newest["operationMetrics"] if newest["userMetadata"] == self.run_id else {}
         self._outputs.append(
             {
                 "table": table.name,
@@ -284,6 +287,7 @@ class Run:
             self.facts,
             self._started_at,
             time.monotonic() - self._began,
+            _peak_memory_bytes(lake.spark),
             code_version(),
             lake.settings.digest(),
         )
@@ -347,6 +351,18 @@ def _git(folder: Path, *words: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _peak_memory_bytes(spark: SparkSession) -> int | None:
+    """Largest resident memory so far of the driver's two processes, Python and JVM; None where Linux does not tell."""
+    jvm = cast(Any, spark.sparkContext._jvm).java.lang.ProcessHandle.current().pid()
+    peaks = [re.search(r"^VmHWM:\s+(\d+) kB$", status, re.M) for status in map(_process_status, (os.getpid(), jvm))]
+    return sum(int(peak[1]) * 1024 for peak in peaks if peak) if all(peaks) else None
+
+
+def _process_status(process: int) -> str:
+    path = Path(f"/proc/{process}/status")
+    return path.read_text() if path.exists() else ""
 
 
 def failpoint(name: str) -> None:

@@ -48,6 +48,13 @@ def order(event: str, **changes: Any) -> dict[str, Any]:
     return {"id": event, "shop": "s1", "buyer": "b1", "at": "2025-03-09 10:00:00", "amount": "12.50", **changes}
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the ledger's files lie, beside the lake and its key."""
+    (tmp_path / "in").mkdir()
+    return tmp_path / "in"
+
+
 def line(event: str, **changes: Any) -> str:
     return ",".join(str(order(event, **changes)[name]) for name in COLUMNS)
 
@@ -73,22 +80,22 @@ def taken_in(lake: Lake, source: Source, folder: Path) -> tuple[set[str], list[l
     return accepted, refused
 
 
-def test_csv_of_any_form(lake: Lake, tmp_path: Path) -> None:
+def test_csv_of_any_form(lake: Lake, folder: Path) -> None:
     header = ",".join(COLUMNS)
-    (tmp_path / "plain.csv").write_text(f"{header}\n{line('a')}\n")
-    (tmp_path / "reordered.csv").write_text("amount,at,buyer,stars,shop,id\n7.00,2025-03-09,b1,5,s1,b\n")
-    (tmp_path / "mark.csv").write_bytes(b"\xef\xbb\xbf" + f"{header}\r\n{line('c')}\r\n".encode())
-    (tmp_path / "packed.csv.gz").write_bytes(gzip.compress(f"{header}\n{line('d')}\n".encode()))
-    (tmp_path / "packed.csv.bz2").write_bytes(bz2.compress(f"{header}\n{line('e')}\n".encode()))
+    (folder / "plain.csv").write_text(f"{header}\n{line('a')}\n")
+    (folder / "reordered.csv").write_text("amount,at,buyer,stars,shop,id\n7.00,2025-03-09,b1,5,s1,b\n")
+    (folder / "mark.csv").write_bytes(b"\xef\xbb\xbf" + f"{header}\r\n{line('c')}\r\n".encode())
+    (folder / "packed.csv.gz").write_bytes(gzip.compress(f"{header}\n{line('d')}\n".encode()))
+    (folder / "packed.csv.bz2").write_bytes(bz2.compress(f"{header}\n{line('e')}\n".encode()))
     quoted = f'{header},note\n{line("f")},"says ""no"",\nand\n\ngoes on"\n{line("g")},\n'
-    (tmp_path / "quoted.csv").write_text(quoted)
-    (tmp_path / "twice.csv").write_text(f"{header},Amount\n{line('h')},1\n")
-    (tmp_path / "named.csv").write_text(f"{header},file,position\n{line('i')},x,y\n")
+    (folder / "quoted.csv").write_text(quoted)
+    (folder / "twice.csv").write_text(f"{header},Amount\n{line('h')},1\n")
+    (folder / "named.csv").write_text(f"{header},file,position\n{line('i')},x,y\n")
 
     # every line ends with a delimiter
-    (tmp_path / "unnamed.csv").write_text(f"{header},\n{line('j')},\n")
+    (folder / "unnamed.csv").write_text(f"{header},\n{line('j')},\n")
 
-    rows, refused = raw(lake, ledger("*.csv*"), tmp_path)
+    rows, refused = raw(lake, ledger("*.csv*"), folder)
 
     assert [(row["id"], row["amount"], row["why"]) for row in rows] == [
         *((event, "12.50" if event != "b" else "7.00", None) for event in "abcdefgij"),
@@ -114,36 +121,36 @@ def test_csv_of_any_form(lake: Lake, tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_csv_as_the_mapping_says_it_is_written(
-    lake: Lake, tmp_path: Path, csv: dict[str, Any], text: str, encoding: str
+    lake: Lake, folder: Path, csv: dict[str, Any], text: str, encoding: str
 ) -> None:
     if csv.get("quote") != "":
         text = text.replace('"1', '"1"')
-    (tmp_path / "orders.csv").write_bytes(text.encode(encoding))
-    (row,), refused = raw(lake, ledger("*.csv", csv=csv), tmp_path)
+    (folder / "orders.csv").write_bytes(text.encode(encoding))
+    (row,), refused = raw(lake, ledger("*.csv", csv=csv), folder)
     buyer = text.splitlines()[-1].split(csv.get("delimiter", ","))[2]
     assert (row["id"].strip('"'), row["buyer"], row["amount"], row["why"], refused) == ("1", buyer, "5.00", None, {})
 
 
-def test_a_stray_quote_takes_no_more_than_its_line_where_records_are_lines(lake: Lake, tmp_path: Path) -> None:
+def test_a_stray_quote_takes_no_more_than_its_line_where_records_are_lines(lake: Lake, folder: Path) -> None:
     stray = line("b", buyer='"b1')
-    (tmp_path / "orders.csv").write_text(f"{','.join(COLUMNS)}\n{line('a')}\n{stray}\n{line('c')}\n")
-    rows, _ = raw(lake, ledger("*.csv", csv={"one_line": True}), tmp_path)
+    (folder / "orders.csv").write_text(f"{','.join(COLUMNS)}\n{line('a')}\n{stray}\n{line('c')}\n")
+    rows, _ = raw(lake, ledger("*.csv", csv={"one_line": True}), folder)
     assert {row["id"] for row in rows} == {"a", "b", "c"}
 
 
-def test_bytes_that_are_not_in_the_encoding_refuse_their_record_alone(lake: Lake, tmp_path: Path) -> None:
+def test_bytes_that_are_not_in_the_encoding_refuse_their_record_alone(lake: Lake, folder: Path) -> None:
     header = ",".join(COLUMNS).encode()
     bad = line("bad", buyer="müller").encode("latin-1")
-    (tmp_path / "orders.csv").write_bytes(b"\n".join([header, line("good").encode(), bad, line("too").encode()]))
+    (folder / "orders.csv").write_bytes(b"\n".join([header, line("good").encode(), bad, line("too").encode()]))
     lines = [
         json.dumps(order("json")).encode(),
         json.dumps(order("x", buyer="ü"), ensure_ascii=False).encode("latin-1"),
     ]
-    (tmp_path / "orders.jsonl").write_bytes(b"\n".join(lines))
+    (folder / "orders.jsonl").write_bytes(b"\n".join(lines))
     # the sign of replacement itself, in a file of which every byte is sound, is a sign like others
-    (tmp_path / "sound.csv").write_text(f"{','.join(COLUMNS)}\n{line('sound', buyer='b�')}\n")
+    (folder / "sound.csv").write_text(f"{','.join(COLUMNS)}\n{line('sound', buyer='b�')}\n")
 
-    rows, refused = raw(lake, ledger(["*.csv", "*.jsonl"]), tmp_path)
+    rows, refused = raw(lake, ledger(["*.csv", "*.jsonl"]), folder)
 
     assert {row["id"] for row in rows if row["why"] is None} == {"good", "too", "json", "sound"}
     reason = "record: bytes that are not in the encoding"
@@ -151,7 +158,7 @@ def test_bytes_that_are_not_in_the_encoding_refuse_their_record_alone(lake: Lake
     assert refused == {}
 
 
-def test_lines_of_json(lake: Lake, tmp_path: Path) -> None:
+def test_lines_of_json(lake: Lake, folder: Path) -> None:
     whole = [
         json.dumps(order("a", amount=12.5, more={"note": "x", "of": [1, 2.5]})),
         json.dumps(order("b", amount=12345678.05)),
@@ -171,14 +178,14 @@ def test_lines_of_json(lake: Lake, tmp_path: Path) -> None:
         "{'id':'single'}": "other quotes",
         '{"id":NaN}': "no JSON number",
     }
-    (tmp_path / "orders.jsonl").write_text("\n".join([*whole, *broken]) + "\r\n", encoding="utf-8")
-    (tmp_path / "packed.json.gz").write_bytes(gzip.compress(json.dumps(order("e", rare="1")).encode()))
-    with pa.CompressedOutputStream(str(tmp_path / "packed.ndjson.zst"), "zstd") as stream:
+    (folder / "orders.jsonl").write_text("\n".join([*whole, *broken]) + "\r\n", encoding="utf-8")
+    (folder / "packed.json.gz").write_bytes(gzip.compress(json.dumps(order("e", rare="1")).encode()))
+    with pa.CompressedOutputStream(str(folder / "packed.ndjson.zst"), "zstd") as stream:
         stream.write(json.dumps(order("f")).encode())
-    (tmp_path / "array.json").write_text('[{"id": 1}]')
-    (tmp_path / "pretty.json").write_text(json.dumps(order("x"), indent=1))
+    (folder / "array.json").write_text('[{"id": 1}]')
+    (folder / "pretty.json").write_text(json.dumps(order("x"), indent=1))
 
-    rows, refused = raw(lake, ledger(["*.json*", "*.ndjson*"]), tmp_path)
+    rows, refused = raw(lake, ledger(["*.json*", "*.ndjson*"]), folder)
 
     good = {row["id"]: row for row in rows if row["why"] is None}
     assert sorted(good) == list("abcdef")
@@ -195,24 +202,24 @@ def test_lines_of_json(lake: Lake, tmp_path: Path) -> None:
     }
 
 
-def test_a_key_that_no_sampled_line_has_is_read_where_the_mapping_names_it(lake: Lake, tmp_path: Path) -> None:
+def test_a_key_that_no_sampled_line_has_is_read_where_the_mapping_names_it(lake: Lake, folder: Path) -> None:
     lines = [json.dumps(order(f"e{number}")) for number in range(1500)] + [json.dumps(order("last", stars=3, odd=1))]
-    (tmp_path / "orders.jsonl").write_text("\n".join(lines))
-    rows, _ = raw(lake, ledger("*.jsonl"), tmp_path)
+    (folder / "orders.jsonl").write_text("\n".join(lines))
+    rows, _ = raw(lake, ledger("*.jsonl"), folder)
     (last,) = (row for row in rows if row["id"] == "last")
     assert (len(rows), last["stars"], "odd" in last) == (1501, "3", False)
     with pytest.raises(UserError, match="amount_fen: column amuont is not in the file"):
-        raw(lake, ledger("*.jsonl", {**FIELDS, "amount_fen": {"column": "amuont", "unit": "yuan"}}), tmp_path)
+        raw(lake, ledger("*.jsonl", {**FIELDS, "amount_fen": {"column": "amuont", "unit": "yuan"}}), folder)
 
 
-def test_a_delta_table_is_its_version(lake: Lake, tmp_path: Path) -> None:
-    table = tmp_path / "in" / "orders"
+def test_a_delta_table_is_its_version(lake: Lake, folder: Path) -> None:
+    table = folder / "orders"
     rows = lake.spark.createDataFrame([tuple(order(event).values()) for event in "ab"], list(COLUMNS))
     rows.write.format("delta").save(str(table))
     source = ledger("orders")
-    (first,) = find_deliveries(source, str(tmp_path / "in"), None, None)
+    (first,) = find_deliveries(source, str(folder), None, None)
     rows.write.format("delta").mode("append").save(str(table))
-    (second,) = find_deliveries(source, str(tmp_path / "in"), None, None)
+    (second,) = find_deliveries(source, str(folder), None, None)
 
     # the table itself may be the input too
     found, refused = raw(lake, source, table)
@@ -225,21 +232,21 @@ def test_a_delta_table_is_its_version(lake: Lake, tmp_path: Path) -> None:
     assert refused == {}
 
 
-def test_a_cut_or_flipped_archive_is_refused_by_name_and_the_others_are_read(lake: Lake, tmp_path: Path) -> None:
+def test_a_cut_or_flipped_archive_is_refused_by_name_and_the_others_are_read(lake: Lake, folder: Path) -> None:
     text = "\n".join(
         [",".join(COLUMNS), *(line(f"e{number}", buyer=f"b{number * 7919 % 997}") for number in range(500))]
     )
     whole = gzip.compress(text.encode())
-    (tmp_path / "whole.csv.gz").write_bytes(whole)
-    (tmp_path / "cut.csv.gz").write_bytes(whole[: len(whole) // 2])
+    (folder / "whole.csv.gz").write_bytes(whole)
+    (folder / "cut.csv.gz").write_bytes(whole[: len(whole) // 2])
     flipped = bytearray(whole)
     flipped[-6] ^= 1
-    (tmp_path / "flipped.csv.gz").write_bytes(flipped)
-    (tmp_path / "after.jsonl.gz").write_bytes(gzip.compress(b"{}") + b"garbage")
-    (tmp_path / "empty.csv").write_bytes(b"")
-    (tmp_path / "orders.parquet.gz").write_bytes(b"")
+    (folder / "flipped.csv.gz").write_bytes(flipped)
+    (folder / "after.jsonl.gz").write_bytes(gzip.compress(b"{}") + b"garbage")
+    (folder / "empty.csv").write_bytes(b"")
+    (folder / "orders.parquet.gz").write_bytes(b"")
 
-    rows, refused = raw(lake, ledger(["*.csv*", "*.jsonl.gz", "*.parquet*"]), tmp_path)
+    rows, refused = raw(lake, ledger(["*.csv*", "*.jsonl.gz", "*.parquet*"]), folder)
 
     assert len(rows) == 500
     assert {name: reason.split(" (")[0] for name, reason in refused.items()} == {
@@ -252,38 +259,38 @@ def test_a_cut_or_flipped_archive_is_refused_by_name_and_the_others_are_read(lak
     }
 
 
-def test_a_flipped_byte_in_parquet_is_told_by_the_files_name(lake: Lake, tmp_path: Path) -> None:
+def test_a_flipped_byte_in_parquet_is_told_by_the_files_name(lake: Lake, folder: Path) -> None:
     columns = {name: [str(order("e")[name])] * 2000 for name in COLUMNS}
     columns["id"] = [f"event {number * 7919}" for number in range(2000)]
     pq.write_table(
         pa.table(columns),
-        tmp_path / "orders.parquet",
+        folder / "orders.parquet",
         compression="none",
         write_page_checksum=True,
         use_dictionary=False,
     )
-    whole = (tmp_path / "orders.parquet").read_bytes()
-    rows, _ = raw(lake, ledger("*.parquet"), tmp_path)
+    whole = (folder / "orders.parquet").read_bytes()
+    rows, _ = raw(lake, ledger("*.parquet"), folder)
     assert len(rows) == 2000
 
     flipped = bytearray(whole)
     flipped[whole.index(b"event 7919")] ^= 1
-    (tmp_path / "orders.parquet").write_bytes(flipped)
+    (folder / "orders.parquet").write_bytes(flipped)
     with pytest.raises(StepFailure, match=r"orders\.parquet: is damaged"), broken_files_named():
-        raw(lake, ledger("*.parquet"), tmp_path)
+        raw(lake, ledger("*.parquet"), folder)
 
 
-def test_a_file_that_changes_while_it_is_read_is_noticed(lake: Lake, tmp_path: Path) -> None:
-    path = tmp_path / "orders.csv"
+def test_a_file_that_changes_while_it_is_read_is_noticed(lake: Lake, folder: Path) -> None:
+    path = folder / "orders.csv"
     path.write_text(f"{','.join(COLUMNS)}\n{line('a')}\n")
-    deliveries = find_deliveries(ledger("*.csv"), str(tmp_path), None, None)
-    require_unchanged(str(tmp_path), deliveries)
+    deliveries = find_deliveries(ledger("*.csv"), str(folder), None, None)
+    require_unchanged(str(folder), deliveries)
     path.write_text(f"{','.join(COLUMNS)}\n{line('a')}\n{line('b')}\n")
     with pytest.raises(StepFailure, match=r"orders\.csv: was changed while it was read"):
-        require_unchanged(str(tmp_path), deliveries)
+        require_unchanged(str(folder), deliveries)
 
 
-def test_absurd_records_are_refused_alone_and_the_counts_add_up(lake: Lake, tmp_path: Path) -> None:
+def test_absurd_records_are_refused_alone_and_the_counts_add_up(lake: Lake, folder: Path) -> None:
     records = [
         line("good"),
         line("leap", at="2024-02-29 23:59:59"),
@@ -300,9 +307,9 @@ def test_absurd_records_are_refused_alone_and_the_counts_add_up(lake: Lake, tmp_
         line("zone", at="2025-03-09T23:30:00-08:00"),
         "short,s1",
     ]
-    (tmp_path / "orders.csv").write_text("\n".join([",".join(COLUMNS), *records]), encoding="utf-8")
+    (folder / "orders.csv").write_text("\n".join([",".join(COLUMNS), *records]), encoding="utf-8")
 
-    accepted, refused = taken_in(lake, ledger("*.csv"), tmp_path)
+    accepted, refused = taken_in(lake, ledger("*.csv"), folder)
 
     assert accepted == {"good", "leap", "nfc", "zone"}
     header = "record: columns do not fit the header"
@@ -321,20 +328,20 @@ def test_absurd_records_are_refused_alone_and_the_counts_add_up(lake: Lake, tmp_
     )
 
 
-def test_files_of_several_patterns_and_formats_for_one_feed(lake: Lake, tmp_path: Path) -> None:
+def test_files_of_several_patterns_and_formats_for_one_feed(lake: Lake, folder: Path) -> None:
     row = "'p' || i as id, 's1' as shop, 'b1' as buyer, timestamp '2025-03-09' as at, 5.00 as amount"
-    duckdb.sql(f"copy (select {row} from range(2) t(i)) to '{tmp_path}/a.parquet'")
-    (tmp_path / "b.csv").write_text(f"{','.join(COLUMNS)}\n{line('c1')}\n{line('c2')}\n")
-    rows, refused = raw(lake, ledger(["*.parquet", "*.csv"]), tmp_path)
+    duckdb.sql(f"copy (select {row} from range(2) t(i)) to '{folder}/a.parquet'")
+    (folder / "b.csv").write_text(f"{','.join(COLUMNS)}\n{line('c1')}\n{line('c2')}\n")
+    rows, refused = raw(lake, ledger(["*.parquet", "*.csv"]), folder)
     assert [(row["id"], row["position"]) for row in rows] == [("c1", None), ("c2", None), ("p0", 0), ("p1", 1)]
     assert refused == {}
 
 
-def test_feeds_that_do_not_agree_how_a_file_is_written(lake: Lake, tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text(f"{','.join(COLUMNS)}\n")
+def test_feeds_that_do_not_agree_how_a_file_is_written(lake: Lake, folder: Path) -> None:
+    (folder / "a.csv").write_text(f"{','.join(COLUMNS)}\n")
     source = ledger("*.csv")
     (feed,) = source.model_dump(exclude_defaults=True)["feeds"]
     other = {**feed, "name": "other", "csv": {"delimiter": ";"}}
     both = Source.model_validate({**source.model_dump(exclude_defaults=True), "feeds": [feed, other]})
-    (delivery,) = find_deliveries(both, str(tmp_path), None, None)
+    (delivery,) = find_deliveries(both, str(folder), None, None)
     assert [file.reason for file in delivery.refused] == ["file: orders, other do not agree on its csv"]

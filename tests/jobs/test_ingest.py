@@ -1,6 +1,8 @@
 """Whatever a delivery holds, every record is accepted, a duplicate, or quarantined with its reasons."""
 
 import csv
+import hashlib
+import hmac
 from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
@@ -15,6 +17,7 @@ from conf.files import parse_yaml, validate
 from conf.source import Source
 from jobs.ingest import ingest
 from jobs.lakehouse.lake import Lake
+from tests.conftest import KEY
 from transforms.tables.bronze import DELIVERIES, ORDER_EVENTS, PAYMENT_EVENTS, QUARANTINE
 from transforms.tables.table import Table
 
@@ -51,6 +54,9 @@ feeds:
       kind: {constant: sale}
       amount_fen: {column: fen, unit: fen}
 """
+
+BUYER = hmac.new(KEY.encode(), b"b1", hashlib.sha256).hexdigest()[:32]
+"""What stands for b1, by Python's own HMAC."""
 
 COLUMNS = ("id", "shop", "order", "buyer", "at", "what", "amount", "voids")
 
@@ -164,7 +170,7 @@ def test_columns_are_taken_by_name_and_a_file_that_lacks_one_is_refused_by_name(
     taken_in(lake, folder)
 
     rows = lake.read(ORDER_EVENTS).select("event_id", "seller_id", "amount_fen", "buyer_id").collect()
-    assert sorted(map(tuple, rows)) == [("as-mapped", "s1", 1250, "b1"), ("reordered", "s1", 1250, "b1")]
+    assert sorted(map(tuple, rows)) == [("as-mapped", "s1", 1250, BUYER), ("reordered", "s1", 1250, BUYER)]
     (reasons,) = refusals(lake).values()
     assert len(reasons) == 1 and reasons[0].startswith("file: ") and "amount" in reasons[0]
 
@@ -242,10 +248,10 @@ def test_repeats_conflicts_and_corrections_over_deliveries(lake: Lake, tmp_path:
     }
     signs = lake.read(ORDER_EVENTS).select("event_id", "sign", "amount_fen", "buyer_id").collect()
     assert sorted(map(tuple, signs)) == [
-        ("a", 1, 1250, "b1"),
-        ("b", 1, 1250, "b1"),
-        ("c1", -1, 700, "b1"),
-        ("wrong", 1, 700, "b1"),
+        ("a", 1, 1250, BUYER),
+        ("b", 1, 1250, BUYER),
+        ("c1", -1, 700, BUYER),
+        ("wrong", 1, 700, BUYER),
     ]
 
     # in runs of their own, and all of it once more: the same, and nothing new

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
+from conf.settings import KEY_VARIABLE
 from conf.source import load_source
 from jobs.aggregate import aggregate
 from jobs.ingest import ingest
 from jobs.lakehouse.lake import Lake
-from tests.conftest import PROJECT, SMALL, lake_at
+from tests.conftest import KEY, PROJECT, SMALL, lake_at
 from tests.oracle.ledger import FIRST_DAY, MAPPING, random_ledger, write_deliveries
 from transforms.tables.bronze import DELIVERIES, ORDER_EVENTS, PAYMENT_EVENTS, QUARANTINE
 from transforms.tables.silver import LOAN_BOOK, SELLER_BUYER_DAY, SELLER_DAY
@@ -36,6 +37,7 @@ def killed_at(failpoint: str, folder: Path, *words: str) -> None:
         "SELLER_CREDIT_SPARK__SHUFFLE_PARTITIONS": "2",
         "SELLER_CREDIT_SPARK__MASTER": "local[2]",
         "SELLER_CREDIT_SPARK__CONFIG": json.dumps(SMALL),
+        KEY_VARIABLE: KEY,
         "SC_FAILPOINT": failpoint,
     }
     command = [sys.executable, "-m", "jobs.cli", *words]

@@ -23,10 +23,10 @@ LONGEST_TEXT = 1000
 LARGEST_FEN = 10**13  # 100 billion yuan: 900,000 such amounts still add up within 64 bits
 
 # control characters, zero-width characters and byte-order marks make two ids that look alike differ
-_INVISIBLE = "[\\p{Cntrl}\\u00AD\\u200B-\\u200F\\u2028-\\u202F\\u2060-\\u2064\\uFEFF]"
+INVISIBLE = "[\\p{Cntrl}\\u00AD\\u200B-\\u200F\\u2028-\\u202F\\u2060-\\u2064\\uFEFF]"
 # marks that NFC writes in one sign with their letter: Latin accents, Hangul parts, kana marks
-_DECOMPOSED = "[\\u0300-\\u036F\\u1100-\\u11FF\\u3099\\u309A]"
-_BLANK_ENDS = "^[\\s\\u00A0\\u3000]|[\\s\\u00A0\\u3000]$"
+DECOMPOSED = "[\\u0300-\\u036F\\u1100-\\u11FF\\u3099\\u309A]"
+BLANK_ENDS = "^[\\s\\u00A0\\u3000]|[\\s\\u00A0\\u3000]$"
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,16 @@ def unreadable(field: Field, mapping: FieldMapping, kind: T.DataType) -> str | N
     return f"{field.name}: a {field.type} cannot be read from {kind.simpleString()}"
 
 
-def read_field(field: Field, mapping: FieldMapping, source: Column, kind: T.DataType, zone: str) -> Read:
-    """Read one field from a source value of type `kind`; `zone` is that of stamps that carry none."""
+def read_field(
+    field: Field, mapping: FieldMapping, source: Column, kind: T.DataType, zone: str, fails: Column | None = None
+) -> Read:
+    """Read one field from a source value of type `kind`; `zone` is that of stamps that carry none, `fails` says whether
+    its expression does.
+    """
     read = _read_value(field, mapping, source, kind, mapping.time_zone or zone)
-    fails = mapping.read.fails if mapping.read is not None else None
     if fails is None:
         return read
-    return Read(read.value, F.coalesce(_reason(field, F.expr(fails), "cannot be computed"), read.problem))
+    return Read(read.value, F.coalesce(_reason(field, fails, "cannot be computed"), read.problem))
 
 
 def _read_value(field: Field, mapping: FieldMapping, source: Column, kind: T.DataType, zone: str) -> Read:
@@ -126,9 +129,9 @@ def _id(field: Field, mapping: FieldMapping, source: Column, kind: T.DataType, z
         F.coalesce(
             _reason(field, text == "", "missing" if field.required else "empty"),
             _reason(field, F.length(text) > LONGEST_ID, f"longer than {LONGEST_ID} characters"),
-            _reason(field, text.rlike(_BLANK_ENDS), "blank at an end"),
-            _reason(field, text.rlike(_INVISIBLE), "invisible character"),
-            _reason(field, text.rlike(_DECOMPOSED), "a mark apart from its letter (not NFC)"),
+            _reason(field, text.rlike(BLANK_ENDS), "blank at an end"),
+            _reason(field, text.rlike(INVISIBLE), "invisible character"),
+            _reason(field, text.rlike(DECOMPOSED), "a mark apart from its letter (not NFC)"),
         ),
     )
     return Read(text, problem)

@@ -19,20 +19,26 @@ _OWN_TO_A_CORRECTION = (
 
 
 def judge_versions(records: DataFrame, known: DataFrame) -> DataFrame:
-    """Add `status` to seller versions. A version repeats another when it says the same of the same seller and day."""
+    """Add `status` to sound seller versions. A version repeats another when it says the same of the same seller and
+    day.
+    """
     identity = F.concat_ws("/", "seller_id", "changed_on", "content_hash")
     return _repeats(records.withColumn("identity", identity), _hashes(known, identity))
 
 
 def judge_events(records: DataFrame, known: DataFrame) -> DataFrame:
-    """Add `status` to events, corrections apart: `resolve_corrections` has the last word on those.
+    """Add `status` to sound events, corrections apart: `resolve_corrections` has the last word on those.
 
-    `records` come from `map_records`; `known` are the table's published events that this batch can touch. The outcome
-    is that of taking the deliveries in one after another: a repeat in every field is a duplicate; the same id with
-    other content is a conflict: within one delivery all of them are refused, against an earlier delivery the newcomer
-    is.
+    `known` are the table's published events with one of their ids. The outcome is that of taking the deliveries in one
+    after another: a repeat in every field is a duplicate; the same id with other content is a conflict: within one
+    delivery all of them are refused, against an earlier delivery the newcomer is.
     """
     return _repeats(records.withColumn("identity", F.col("event_id")), _hashes(known, F.col("event_id")))
+
+
+def refused(records: DataFrame) -> DataFrame:
+    """Records in which something is wrong, judged."""
+    return records.withColumn("status", F.lit(QUARANTINED))
 
 
 def is_correction() -> Column:
@@ -40,16 +46,26 @@ def is_correction() -> Column:
     return (F.col("status") == ACCEPTED) & F.col("voids").isNotNull()
 
 
+def id_hash(column: str) -> Column:
+    """64 bits of an id. Two ids share them by chance once in 10^19: what they say is looked at again, id by id."""
+    return F.when(F.col(column).isNotNull(), F.xxhash64(column))
+
+
+def suspects(ids: DataFrame, known: DataFrame) -> DataFrame:
+    """Hashes of ids that may be no newcomers: that stand twice in `ids` (id_hash, voids_hash), that a correction there
+    names, or that are among `known` events. All others need no second look.
+    """
+    twice = ids.filter(F.col("id_hash").isNotNull()).groupBy("id_hash").count().filter("count > 1").select("id_hash")
+    voided = ids.filter(F.col("voids_hash").isNotNull()).select(F.col("voids_hash").alias("id_hash"))
+    return twice.unionByName(voided).unionByName(known.select(id_hash("event_id").alias("id_hash"))).distinct()
+
+
 def _hashes(known: DataFrame, identity: Column) -> DataFrame:
     return known.select(identity.alias("identity"), F.col("content_hash").alias("known_hash"))
 
 
 def _repeats(records: DataFrame, known: DataFrame) -> DataFrame:
-    sound = F.size("reasons") == 0
-    # records without an identity must not meet in one task
-    placed = records.withColumn(
-        "identity", F.when(sound, F.col("identity")).otherwise(F.concat_ws("/", "delivery_id", "file", "position"))
-    ).join(known, "identity", "left")
+    placed = records.join(known, "identity", "left")
     in_delivery = Window.partitionBy("identity", "delivery_order", "delivery_id")
     in_order = Window.partitionBy("identity").orderBy("delivery_order", "delivery_id", "file", "position")
     # by rows, not by range: lines of a CSV have no position, and peers would each see the other as an earlier one
@@ -70,37 +86,35 @@ def _repeats(records: DataFrame, known: DataFrame) -> DataFrame:
             "earlier": F.count(standing).over(so_far) - F.when(standing.isNotNull(), 1).otherwise(0),
         }
     )
-    is_conflict = sound & (contradicts_itself | (F.col("content_hash") != F.col("first_hash")))
-    is_repeat = sound & ~is_conflict & (F.col("known_hash").isNotNull() | (F.col("earlier") > 0))
+    is_conflict = contradicts_itself | (F.col("content_hash") != F.col("first_hash"))
+    is_repeat = ~is_conflict & (F.col("known_hash").isNotNull() | (F.col("earlier") > 0))
     conflict = F.when(
         is_conflict & contradicts_itself, F.lit("event_id: stands twice in its delivery with different content")
     ).when(is_conflict, F.lit("event_id: known already with other content"))
     return ordered.withColumns(
         {
             "reasons": F.when(conflict.isNotNull(), F.array(conflict)).otherwise(F.col("reasons")),
-            "status": F.when(~sound | is_conflict, QUARANTINED).when(is_repeat, DUPLICATE).otherwise(ACCEPTED),
+            "status": F.when(is_conflict, QUARANTINED).when(is_repeat, DUPLICATE).otherwise(ACCEPTED),
         }
     ).drop("identity", "known_hash", "smallest", "largest", "first_hash", "earlier", "place")
 
 
-def resolve_corrections(judged: DataFrame, known: DataFrame, table: Table) -> DataFrame:
+def resolve_corrections(judged: DataFrame, before: DataFrame, voided: DataFrame, table: Table) -> DataFrame:
     """The corrections among judged events, with the values of the events that they void.
 
     A correction whose original is unknown when it arrives, is a correction itself, or was voided already, is refused.
-    `known` must go back as far as an original may lie. The caller should have persisted `judged`: it is read twice.
+    `before` are the published events that these corrections name, `voided` (voids) those among them that a published
+    correction took back. The caller should have persisted `judged`: it is read twice.
     """
     values = [name for name in table.names if name not in _OWN_TO_A_CORRECTION]
     columns = ("delivery_order", "sign", "arrival_day", *values)
     corrections = judged.filter(is_correction())
     wanted = corrections.select(F.col("voids").alias("event_id")).distinct()
-    here = judged.filter(F.col("status") == ACCEPTED).select("event_id", *columns)
-    before = known.withColumn("delivery_order", F.lit(-1)).select("event_id", *columns)
-    originals = (
-        here.unionByName(before)
-        .join(wanted, "event_id", "left_semi")
-        .select(F.col("event_id").alias("voids"), F.struct(*columns).alias("original"))
+    here = judged.filter(F.col("status") == ACCEPTED).join(wanted, "event_id", "left_semi").select("event_id", *columns)
+    originals = here.unionByName(before.withColumn("delivery_order", F.lit(-1)).select("event_id", *columns)).select(
+        F.col("event_id").alias("voids"), F.struct(*columns).alias("original")
     )
-    voided = known.filter(F.col("sign") == -1).select("voids", F.lit(True).alias("voided_before")).distinct()
+    voided = voided.select("voids", F.lit(True).alias("voided_before")).distinct()
     joined = corrections.join(originals, "voids", "left").join(voided, "voids", "left")
     knew = (F.col("original.delivery_order") <= F.col("delivery_order")) & (
         F.col("original.arrival_day") <= F.col("arrival_day")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import cast
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -10,10 +11,10 @@ from pyspark.sql import types as T
 
 from conf.events import EVENTS, SQL_TYPES, Field
 from conf.expressions import read_expression
-from conf.source import Feed, Source
-from transforms.intake.expressions import absent, expression_problems, format_problems, type_of
-from transforms.intake.expressions import origin_of as _origin
+from conf.source import Feed, FieldMapping, Source
+from transforms.intake.expressions import absent, expression_problems, format_problems, origin_of, quoted, type_of
 from transforms.intake.fields import Read, read_field, unreadable
+from transforms.intake.pseudonyms import PERSONAL, is_among, mentions, with_pseudonyms
 from transforms.tables.bronze import EVENT_TABLES
 
 PLACE = ("delivery_id", "delivery_order", "file", "position")
@@ -51,7 +52,7 @@ def mapping_problems(empty: DataFrame, source: Source, feed: Feed) -> list[str]:
             problems += [f"{field_name}: {absent(name, empty.columns)}" for name in missing]
             continue
         field = _field(feed, field_name)
-        kind, error = type_of(empty, _origin(mapping))
+        kind, error = type_of(empty, origin_of(mapping))
         problem = error if kind is None else unreadable(field, mapping, kind)
         if problem is not None:
             problems.append(problem if kind is not None else f"{field_name}: {problem}")
@@ -96,36 +97,57 @@ def _field(feed: Feed, name: str) -> Field:
     return next(field for field in EVENTS[feed.event] if field.name == name)
 
 
-def map_records(raw: DataFrame, source: Source, feed: Feed, calendar: Calendar) -> DataFrame:
-    """Read a feed's records.
+def map_records(
+    raw: DataFrame, source: Source, feed: Feed, calendar: Calendar, personal: Sequence[str], pads: DataFrame
+) -> DataFrame:
+    """Read a feed's records, with the ids in the `personal` columns replaced by pseudonyms.
 
-    One row a record that the feed's filter takes: the columns of the event's table, its PLACE, `feed`, `reasons`
-    (every one, empty where nothing is wrong) and `record`, the record as it came, as JSON.
+    One row a record that the feed's filter takes: the columns of the event's table, its PLACE, `feed`, `is_sound`
+    (nothing is wrong with it), and what `with_reasons` makes reasons and the record as it came of. Ids are made of
+    pseudonyms, whatever else a feed reads from a personal column is read before.
     """
     if feed.filter is not None:
         raw = raw.filter(F.expr(feed.filter))
     table = EVENT_TABLES[feed.event]
     fields = EVENTS[feed.event]
+    own = _own_columns(raw)
+    raw = with_optional_columns(raw, feed)
+    origins = {name: origin_of(mapping) for name, mapping in feed.fields.items()}
+    failing = {name: F.expr(m.read.fails) for name, m in feed.fields.items() if m.read is not None and m.read.fails}
+    in_clear = {name: f"_clear_{name}" for name in read_in_clear(feed, personal) if name != "filter"}
+    clear_failing = {name: f"_fails_{name}" for name in in_clear if name in failing}
+    raw = raw.withColumns(
+        {clear: origins[name] for name, clear in in_clear.items()}
+        | {clear: failing[name] for name, clear in clear_failing.items()}
+    )
+    hidden = [clear for name, clear in in_clear.items() if name in PERSONAL]
+    raw = with_pseudonyms(raw, (*personal, *hidden), pads)
+    origins |= {name: F.col(clear) for name, clear in in_clear.items()}
+    failing |= {name: F.col(clear) for name, clear in clear_failing.items()}
+    types = dict(zip(origins, raw.select(*origins.values()).schema, strict=True))
     reads = {
         field.name: read_field(
             field,
             feed.fields[field.name],
-            _origin(feed.fields[field.name]),
-            raw.select(_origin(feed.fields[field.name])).schema[0].dataType,
+            origins[field.name],
+            types[field.name].dataType,
             source.time_zone,
+            failing.get(field.name),
         )
         if field.name in feed.fields
         else Read(F.lit(None).cast(SQL_TYPES[field.type]), F.lit(None).cast("string"))
         for field in fields
     }
+    malformed = F.col(MALFORMED) if MALFORMED in raw.columns else F.lit(None).cast("string")
     read = raw.select(
         *PLACE,
         F.lit(feed.name).alias("feed"),
-        record_as_it_came(raw).alias("record"),
         *(reads[field.name].value.cast(SQL_TYPES[field.type]).alias(f"value_{field.name}") for field in fields),
         *(reads[field.name].problem.alias(f"problem_{field.name}") for field in fields),
         _told_arrival(source, feed, calendar).alias("told_arrival_day"),
-        why_malformed(raw).alias("malformed"),
+        why_malformed(raw).alias(_WHY),
+        malformed.alias(_LINE),
+        F.struct(*(F.col(quoted(name)) for name in own)).alias(_RAW),
     ).withColumns(
         {field.name: F.when(F.col(f"problem_{field.name}").isNull(), F.col(f"value_{field.name}")) for field in fields}
     )
@@ -147,7 +169,7 @@ def map_records(raw: DataFrame, source: Source, feed: Feed, calendar: Calendar) 
     latest = F.greatest(F.lit(calendar.today), F.lit(calendar.first_open_day))
     day_name = "changed_on" if is_version else "happened_at"
     checks = [
-        F.col("malformed"),
+        F.col(_WHY),
         F.when(F.col("arrival_day").isNull(), F.lit("arrival: missing or no date")),
         F.when(
             ~is_correction & (F.col("event_day") < F.lit(calendar.first_day)),
@@ -165,21 +187,90 @@ def map_records(raw: DataFrame, source: Source, feed: Feed, calendar: Calendar) 
     content = [field.name for field in fields]
     dated = read.withColumns({"event_day": event_day, "arrival_day": arrival})
     sign = {} if is_version else {"sign": F.when(is_correction, F.lit(-1)).otherwise(F.lit(1))}
-    return dated.withColumns(
+    told = dated.withColumns(
         {
             **sign,
             "arrival_month": F.date_format("arrival_day", "yyyy-MM"),
             "content_hash": F.xxhash64(*content),
-            "reasons": F.filter(F.array(*problems, *checks), lambda reason: reason.isNotNull()),
+            **{f"{_PROBLEM}{number}": problem for number, problem in enumerate([*problems, *checks])},
         }
-    ).select(*table.names, *(name for name in PLACE if name not in table.names), "feed", "reasons", "record")
+    )
+    wrong = [name for name in told.columns if name.startswith(_PROBLEM)]
+    return told.select(
+        *table.names,
+        *(name for name in PLACE if name not in table.names),
+        "feed",
+        F.coalesce(*wrong).isNull().alias("is_sound"),
+        *wrong,
+        _pseudonyms(personal),
+        _LINE,
+        _RAW,
+    )
 
 
-def record_as_it_came(raw: DataFrame) -> Column:
-    """The source's columns of a raw record as JSON; a CSV line that does not fit the header, as its text."""
-    own = (F.col(f"`{name}`") for name in raw.columns if name not in (*PLACE, MALFORMED))
-    as_json = F.to_json(F.struct(*own))
-    return F.coalesce(MALFORMED, as_json) if MALFORMED in raw.columns else as_json
+_PROBLEM, _LINE, _WHY, _RAW = "_problem_", "_line", "_why", "_raw"
+JSON_OPTIONS = {
+    "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX",
+    "timestampNTZFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSS",
+}
+"""Stamps to the microsecond: what a mended mapping reads from the record must be what it would read from the file."""
+
+
+def with_reasons(mapped: DataFrame) -> DataFrame:
+    """Add `reasons`, every one, empty where nothing is wrong, and `record` with its `columns` to mapped records.
+
+    Apart from `map_records`, since it costs as much as all of that: only records that need it should get here.
+    """
+    wrong = [name for name in mapped.columns if name.startswith(_PROBLEM)]
+    record, columns = _as_it_came(mapped, F.col(_RAW), F.col(_LINE))
+    return mapped.withColumns({"reasons": F.array_compact(F.array(*wrong)), "record": record, "columns": columns}).drop(
+        *wrong, _LINE, _RAW
+    )
+
+
+def _pseudonyms(personal: Sequence[str]) -> Column:
+    return F.array(*map(F.lit, personal)).cast("array<string>").alias("pseudonyms")
+
+
+def _own_columns(raw: DataFrame) -> list[str]:
+    """The source's columns; those that it may do without and does not have are void."""
+    return [f.name for f in raw.schema if f.name not in (*PLACE, MALFORMED) and not isinstance(f.dataType, T.NullType)]
+
+
+def _as_it_came(rows: DataFrame, own: Column, line: Column) -> tuple[Column, Column]:
+    """The source's columns as JSON and their types; of a line that cannot be taken apart no more than its length,
+    since nobody can say where in it an id of a buyer stands.
+    """
+    schema = rows.select(own.alias(_RAW)).schema[0].dataType
+    types = ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in cast(T.StructType, schema))
+    hidden = F.concat(F.lit("a line of "), F.length(line), F.lit(" characters that cannot be taken apart"))
+    return (
+        F.when(line.isNotNull(), hidden).otherwise(F.to_json(own, JSON_OPTIONS)),
+        F.when(line.isNull(), F.lit(types)),
+    )
+
+
+def read_in_clear(feed: Feed, personal: Sequence[str]) -> list[str]:
+    """What a feed reads from a personal column besides ids: names of fields, and `filter`; and the personal ids that
+    it does not take as they stand there but computes, of which the pseudonyms are made.
+    """
+    names = [
+        name
+        for name, mapping in feed.fields.items()
+        if (_field(feed, name).type != "id" or (name in PERSONAL and not _is_pick(mapping)))
+        and any(mentions(mapping, column) for column in personal)
+    ]
+    if any(is_among(column, feed.filter_columns) for column in personal):
+        names.append("filter")
+    return names
+
+
+def _is_pick(mapping: FieldMapping) -> bool:
+    """Whether a field is one of some columns as it stands: the pick of pseudonyms is the pseudonym of the pick."""
+    if mapping.read is None:
+        return True
+    columns = ", ".join(quoted(name) for name in mapping.read.columns)
+    return mapping.read.value in (columns, f"coalesce({columns})")
 
 
 def _told_arrival(source: Source, feed: Feed, calendar: Calendar) -> Column:
@@ -191,19 +282,26 @@ def _told_arrival(source: Source, feed: Feed, calendar: Calendar) -> Column:
     return F.col(f"`{rule.column}`").cast("string").try_cast("date")
 
 
-def unclaimed(raw: DataFrame, feeds: Sequence[Feed]) -> DataFrame | None:
+def unclaimed(raw: DataFrame, feeds: Sequence[Feed], personal: Sequence[str], pads: DataFrame) -> DataFrame | None:
     """Records that no feed of their file takes, as rows of bronze.quarantine; None where all are taken."""
     if any(feed.filter is None for feed in feeds):
         return None
     taken = F.lit(False)
     for feed in feeds:
         taken = taken | F.coalesce(F.expr(feed.filter or "true"), F.lit(False))
-    return raw.filter(~taken).select(
+    left = with_pseudonyms(raw.filter(~taken), personal, pads)
+    own = F.struct(*(F.col(quoted(name)) for name in _own_columns(raw)))
+    line = F.col(MALFORMED) if MALFORMED in raw.columns else F.lit(None).cast("string")
+    record, columns = _as_it_came(left, own, line)
+    return left.select(
         "delivery_id",
+        "delivery_order",
         F.lit("(none)").alias("feed"),
         "file",
         "position",
-        F.array(F.coalesce(why_malformed(raw), F.lit("record: no feed takes it"))).alias("reasons"),
-        record_as_it_came(raw).alias("record"),
+        F.array(F.coalesce(why_malformed(left), F.lit("record: no feed takes it"))).alias("reasons"),
+        record.alias("record"),
+        columns.alias("columns"),
+        _pseudonyms(personal),
         F.lit(None).cast("date").alias("arrival_day"),
     )

@@ -33,17 +33,19 @@ _EVENT_CHECKS = {
 
 
 def _event_table(name: str, row: str, fields: tuple[Field, ...]) -> Table:
-    # ids and days come first: Delta keeps statistics for the leading columns only
-    leading = ("event_id", "seller_id")
-    by_name = {column.name: column for column in _columns(fields)}
-    rest = tuple(column for column in by_name.values() if column.name not in leading)
+    # The two days come first and have statistics: they say which files a look-up must read. An id's smallest and
+    # largest say nothing, since every file has ids of the whole range.
+    days = ("event_day", "arrival_day")
+    intake = {column.name: column for column in _EVENT_INTAKE}
+    rest = tuple(column for column in (*_columns(fields), *_EVENT_INTAKE) if column.name not in days)
     return Table(
         name,
         row=row,
         key=("event_id",),
-        columns=(*(by_name[name] for name in leading), *_EVENT_INTAKE, *rest),
+        columns=(*(intake[name] for name in days), *rest),
         partitioned_by=("arrival_month",),
         checks=_EVENT_CHECKS,
+        leading=2,
     )
 
 
@@ -71,8 +73,11 @@ QUARANTINE = Table(
         Column("file", "string not null", "file within the delivery"),
         Column("position", "bigint", "row in the file, from 0; null where the format does not tell"),
         Column("reasons", "array<string> not null", "every reason, as `field: what is wrong`"),
-        Column("record", "string not null", "the record as JSON, or a word on the file"),
+        Column("record", "string not null", "the record as JSON, buyers' ids as pseudonyms, or a word on the file"),
+        Column("columns", "string", "the record's columns with their types; null of a file or an unreadable line"),
+        Column("pseudonyms", "array<string>", "which of them hold pseudonyms; null with them"),
         Column("arrival_day", "date", "business day on which it came; null where that is what was wrong"),
+        Column("released_by", "string", "release that took it in after all; null while it is refused"),
     ),
 )
 
@@ -90,6 +95,7 @@ DELIVERIES = Table(
         Column("accepted", "bigint not null", "records that became events or seller versions"),
         Column("duplicate", "bigint not null", "records that repeat an accepted one in every field"),
         Column("quarantined", "bigint not null", "records refused"),
+        Column("held", "string", "why the delivery was held whole, all its records refused; null where it was not"),
     ),
     checks={"counts_add_up": "records_in = accepted + duplicate + quarantined"},
 )

@@ -21,6 +21,12 @@ RUNS = Table(
         Column("facts", "map<string,string> not null", "what later steps go by, for example closed_through"),
         Column("started_at", "timestamp not null", "UTC"),
         Column("seconds", "double not null", "wall time"),
+        Column(
+            "peak_memory_bytes",
+            "bigint",
+            "largest resident memory of the driver's processes, Python and JVM, from their start to this run's end;"
+            " null where the system does not tell",
+        ),
         Column("code_version", "string not null", "git commit, or package version outside a checkout"),
         Column("settings_digest", "string not null", "sha-256 of the settings"),
     ),

@@ -1,0 +1,220 @@
+"""What intake costs: raw files -> bronze, by format, share of bad records, repeats, and size of the lake.
+
+    python -m bench.intake --events 4000000 --out /tmp/intake
+
+Files are made by DuckDB, 50 deliveries of one day each, in the marketplace's own columns. Every `ingest` is a process
+of its own; what counts is the processor time of its whole tree, so that other work on the machine disturbs little.
+Writes intake.md and intake.json into the folder.
+"""
+
+import json
+import os
+import platform
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import click
+import duckdb
+
+FIRST_DAY = date(2024, 1, 1)
+DAYS = 50
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One `ingest`."""
+
+    what: str
+    events: int
+    wall_seconds: float
+    processor_seconds: float
+    peak_megabytes: int
+    figures: dict[str, int]
+
+    @property
+    def events_a_core_minute(self) -> float:
+        return self.events / self.processor_seconds * 60
+
+
+class Tree:
+    """A process and all below it: processor seconds, and the largest resident memory that one of them had."""
+
+    def __init__(self, root: int) -> None:
+        self._root = root
+        self._ticks: dict[int, int] = {}
+        self.peak_megabytes = 0
+
+    @property
+    def processor_seconds(self) -> float:
+        return sum(self._ticks.values()) / os.sysconf("SC_CLK_TCK")
+
+    def look(self) -> None:
+        """Note what the kernel says now; what a process used in its last tenth of a second is lost."""
+        parents: dict[int, int] = {}
+        ticks: dict[int, int] = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with suppress(OSError):
+                    # the name in brackets may hold blanks
+                    fields = (entry / "stat").read_text().rpartition(") ")[2].split()
+                    parents[int(entry.name)], ticks[int(entry.name)] = int(fields[1]), int(fields[11]) + int(fields[12])
+        ours = {self._root}
+        while found := {process for process, parent in parents.items() if parent in ours} - ours:
+            ours |= found
+        for process in ours & ticks.keys():
+            self._ticks[process] = ticks[process]
+            with suppress(OSError):
+                high = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process}/status").read_text())
+                self.peak_megabytes = max(self.peak_megabytes, int(high[1]) // 1024 if high else 0)
+
+
+def records(first: int, number: int, day: date, bad: float, sellers: int) -> str:
+    """SQL for a day's paid orders, `number` of them from id `first` on; a share of them is bad in one of four ways."""
+    return f"""
+        select
+            printf('%015d-paid', i) as event_id,
+            printf('S%07d', hash(i, 1) % {sellers}) as shop_id,
+            case when fault = 4 then timestamp '2999-01-01' else timestamp '{day}' end - interval 8 hour
+                + to_seconds((hash(i, 2) % 86400)::bigint) as at,
+            null::varchar as voids,
+            printf('%015d', i) as order_id,
+            case when fault = 1 then ' B1' else printf('B%09d', hash(i, 3) % {45 * sellers}) end as buyer_id,
+            case when fault = 2 then 'lent' else 'paid' end as what,
+            case when fault = 3 then '12,50'
+                else printf('%d.%02d', 10 + hash(i, 4) % 990, hash(i, 5) % 100) end as amount,
+            printf('I%09d', hash(i, 6) % {20 * sellers}) as item_id,
+            'clothing' as category,
+            printf('%d.%02d', 1000 + hash(i, 4) % 990, hash(i, 5) % 100) as list_price,
+            (1 + hash(i, 7) % 3)::int as quantity,
+            null::double as hours_since_paid,
+            null::boolean as logistics,
+            null::int as rating,
+            null::varchar as reason,
+            date '{day}' as delivered_on
+        from (
+            select i, case when (hash(i, 8) % 1000000) < {bad * 1e6} then 1 + hash(i, 9) % 4 else 0 end as fault
+            from range({first}, {first + number}) as t(i)
+        )
+    """
+
+
+def write(folder: Path, events: int, kind: str, bad: float, sellers: int, first_day: date = FIRST_DAY) -> Path:
+    """Fifty folders of a day each, or one where there is one day's worth: `kind` is parquet, csv or jsonl."""
+    options = {"parquet": "format parquet", "csv": "format csv, header", "jsonl": "format json"}[kind]
+    each = events // DAYS
+    for number in range(DAYS):
+        day = first_day + timedelta(days=number)
+        place = folder / str(day) / "orders"
+        place.mkdir(parents=True)
+        duckdb.sql(f"copy ({records(number * each, each, day, bad, sellers)}) to '{place}/part-0.{kind}' ({options})")
+    return folder
+
+
+def write_day(folder: Path, day: date, first: int, events: int, sellers: int) -> Path:
+    place = folder / str(day) / "orders"
+    place.mkdir(parents=True)
+    duckdb.sql(f"copy ({records(first, events, day, 0.0, sellers)}) to '{place}/part-0.parquet' (format parquet)")
+    return folder
+
+
+def ingest(what: str, events: int, lake: Path, source: str, files: Path, *more: str) -> Cost:
+    """Run the step as its user does, and measure its process tree."""
+    words = [sys.executable, "-m", "jobs.cli", "ingest", "--source", source, "--input", str(files)]
+    started = time.monotonic()
+    with subprocess.Popen(
+        [*words, "--lake", str(lake), "--json", "--set", f"pseudonyms.key_file={lake.parent / 'key'}", *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        # the JVM is killed and not waited for when its Python ends: its time is in no one's sum, so look as it goes
+        tree = Tree(process.pid)
+        with ThreadPoolExecutor(1) as reader:
+            output = reader.submit(process.communicate)
+            while not output.done():
+                tree.look()
+                time.sleep(0.1)
+        stdout, stderr = output.result()
+    wall = time.monotonic() - started
+    if process.returncode != 0:
+        raise click.ClickException(f"{what}: {stderr[-2000:]}")
+    told = json.loads(stdout[stdout.index("{") :])
+    figures = {name: value for name, value in told.items() if isinstance(value, int)}
+    cost = Cost(what, events, wall, tree.processor_seconds, tree.peak_megabytes, figures)
+    click.echo(f"{what}: {cost.processor_seconds:.1f} processor seconds, {figures}")
+    return cost
+
+
+@click.command()
+@click.option("--events", default=4_000_000, show_default=True, help="Events of the first load.")
+@click.option("--day-events", default=0, help="Also: a day of so many into an empty lake and into the loaded one.")
+@click.option("--formats", default="parquet", show_default=True, help="parquet,csv,jsonl")
+@click.option("--bad", default=0.05, show_default=True, help="Share of bad records in a further run; 0 leaves it out.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="New folder; files and lakes lie there.")
+def main(events: int, day_events: int, formats: str, bad: float, out: Path) -> None:
+    """Measure intake and write intake.md."""
+    out.mkdir(parents=True)
+    (out / "key").write_text(secrets.token_hex(32))
+    sellers = max(events // 500, 100)
+    costs: list[Cost] = []
+    for kind in formats.split(","):
+        files = write(out / f"files-{kind}", events, kind, 0.0, sellers)
+        source = _source(out, kind)
+        costs.append(ingest(f"{kind}, sound", events, out / f"lake-{kind}", source, files))
+        if kind == "parquet":
+            costs.append(ingest("the same again", events, out / "lake-parquet", source, files))
+            if bad:
+                worse = write(out / "files-bad", events, kind, bad, sellers)
+                costs.append(ingest(f"{kind}, {bad:.0%} bad", events, out / "lake-bad", source, worse))
+                shutil.rmtree(worse)
+        if kind != "parquet":
+            shutil.rmtree(files)
+    if day_events:
+        day = FIRST_DAY + timedelta(days=DAYS)
+        files = write_day(out / "files-day", day, events, day_events, sellers)
+        told = ("--arrival-day", str(day))
+        for name in ("lake-empty-1", "lake-parquet", "lake-empty-2"):
+            what = f"a day's {day_events} into {'the loaded lake' if name == 'lake-parquet' else 'an empty one'}"
+            costs.append(ingest(what, day_events, out / name, _source(out, "parquet"), files, *told))
+    _report(costs, out)
+
+
+def _source(out: Path, kind: str) -> str:
+    """The marketplace's mapping, or the same for files of another format."""
+    if kind == "parquet":
+        return "marketplace"
+    path = out / f"marketplace_{kind}.yml"
+    text = (Path(__file__).parents[1] / "conf" / "sources" / "marketplace.yml").read_text()
+    path.write_text(text.replace(".parquet", f".{kind}"))
+    return str(path)
+
+
+def _report(costs: list[Cost], out: Path) -> None:
+    head = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    lines = [
+        f"`python -m bench.intake {' '.join(sys.argv[1:])}` on {head}",
+        "",
+        "| what | events | million events a core minute | processor s | wall s | largest process MB |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| {c.what} | {c.events:,} | {c.events_a_core_minute / 1e6:.2f} | {c.processor_seconds:.1f}"
+            f" | {c.wall_seconds:.1f} | {c.peak_megabytes:,} |"
+            for c in costs
+        ),
+    ]
+    (out / "intake.md").write_text("\n".join(lines) + "\n")
+    (out / "intake.json").write_text(json.dumps([vars(c) for c in costs], indent=2))
+    click.echo("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,251 @@
+"""Records on their way into bronze: which are new, which repeat or contradict what we have, which are refused.
+
+Most records of a delivery have nothing wrong and an id that nobody has seen. These take the straight road, from the
+files into bronze in one pass, with no shuffle of their own. To find the others, ids alone are looked at first, as 64
+bits; what is suspect or not sound takes the second road, where every record is judged beside those of the same id.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from functools import reduce
+
+from pyspark import StorageLevel
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from conf.source import Feed, Source
+from jobs.lakehouse.lake import Run, by_arrival_month
+from transforms.intake.identity import (
+    ACCEPTED,
+    DUPLICATE,
+    QUARANTINED,
+    id_hash,
+    is_correction,
+    judge_events,
+    judge_versions,
+    refused,
+    resolve_corrections,
+    suspects,
+)
+from transforms.intake.mapping import Calendar, map_records, with_reasons
+from transforms.intake.pseudonyms import PADS_SCHEMA, pads
+from transforms.tables.bronze import EVENT_TABLES, SELLERS
+from transforms.tables.table import Table
+
+CORRECTION_SPAN_DAYS = 180
+"""How long before a load's oldest event the original of a correction is looked for."""
+REUSE_SPAN_DAYS = 30
+"""How long before a load's newest event an id is looked for that comes again under another day."""
+MOST_BROADCAST = 4_000_000
+"""Hashes of ids that fit into every task's memory: about 130 MB."""
+MOST_DAYS_LISTED = 400
+RECORDS_A_FILE = 2_000_000
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Raw records of one schema, and the feeds that read them."""
+
+    raw: DataFrame
+    feeds: tuple[Feed, ...]
+    personal: tuple[str, ...]
+    """Columns whose ids are to be replaced by pseudonyms."""
+
+
+@dataclass
+class Load:
+    """What a load brings to one event table."""
+
+    table: Table
+    mapped: list[DataFrame]
+    records: Counter[str] = field(default_factory=Counter)
+    """By delivery, counted before any was judged."""
+    second_road: Counter[tuple[str, bool]] = field(default_factory=Counter)
+    """Records of the second road, by delivery and soundness."""
+    days: set[date] = field(default_factory=set)
+    has_corrections: bool = False
+    _suspects: DataFrame = field(init=False)
+    _known: DataFrame = field(init=False)
+    _slow: DataFrame = field(init=False)
+    _judged: DataFrame = field(init=False)
+    _kept: list[DataFrame] = field(default_factory=list)
+
+    def keep(self, rows: DataFrame) -> DataFrame:
+        """Keep rows that are read several times on disk, since a load may be larger than memory."""
+        kept = rows.persist(StorageLevel.DISK_ONLY)
+        self._kept.append(kept)
+        return kept
+
+    def release(self) -> None:
+        """Give the disk back."""
+        for rows in self._kept:
+            rows.unpersist()
+
+    @property
+    def bad(self) -> Counter[str]:
+        """Records in which something is wrong, by delivery."""
+        return Counter({delivery: n for (delivery, is_sound), n in self.second_road.items() if not is_sound})
+
+    @property
+    def straight_records(self) -> int:
+        """Records of the straight road."""
+        return self.records.total() - self.second_road.total()
+
+    def part_roads(self, run: Run, calendar: Calendar) -> None:
+        """Look at every id once, and set the records aside that need a second look."""
+        if self.table is SELLERS:
+            # few beside events, and one version of a seller says little without the others
+            self._known = run.read(SELLERS)
+            slow = [with_reasons(mapped) for mapped in self.mapped]
+        else:
+            look = (id_hash("event_id").alias("id_hash"), id_hash("voids").alias("voids_hash"))
+            ids = self.keep(_union(m.select("delivery_id", "event_day", *look) for m in self.mapped))
+            self._count(ids, calendar)
+            self._known = self.keep(_known(run, self, ids))
+            suspect = self.keep(suspects(ids, self._known).withColumn("is_suspect", F.lit(True)))
+            # one number: Spark would sort and shuffle all records for the sake of a few suspects
+            self._suspects = F.broadcast(suspect) if suspect.count() <= MOST_BROADCAST else suspect
+            slow = [with_reasons(self._with_suspicion(m).filter(_needs_a_second_look())) for m in self.mapped]
+        self._slow = self.keep(_union(slow))
+        # a row a delivery and soundness: bookkeeping, not data
+        for row in self._slow.groupBy("delivery_id", "is_sound").count().collect():
+            self.second_road[row["delivery_id"], row["is_sound"]] += row["count"]
+            if self.table is SELLERS:
+                self.records[row["delivery_id"]] += row["count"]
+
+    def _count(self, ids: DataFrame, calendar: Calendar) -> None:
+        latest = max(calendar.today, calendar.first_open_day)
+        by_day = ids.groupBy("delivery_id", "event_day").agg(
+            F.count(F.lit(1)).alias("records"), F.count("voids_hash").alias("corrections")
+        )
+        # a broken stamp must not send a look-up to 1900, and Python knows no day after the year 9999
+        is_possible = F.col("event_day").between(F.lit(calendar.first_day), F.lit(latest))
+        # a row a delivery and event day: bookkeeping, not data
+        for row in by_day.withColumn("event_day", F.when(is_possible, F.col("event_day"))).collect():
+            self.records[row["delivery_id"]] += row["records"]
+            self.has_corrections |= row["corrections"] > 0
+            if row["event_day"] is not None:
+                self.days.add(row["event_day"])
+
+    def _with_suspicion(self, mapped: DataFrame) -> DataFrame:
+        return mapped.withColumn("id_hash", id_hash("event_id")).join(self._suspects, "id_hash", "left")
+
+    def judge(self, run: Run, held: Iterable[str]) -> DataFrame:
+        """The second road's records with their `status`, those of held deliveries left out."""
+        slow = self._slow.filter(~F.col("delivery_id").isin(list(held)))
+        sound, bad = slow.filter("is_sound"), refused(slow.filter("not is_sound"))
+        if self.table is SELLERS:
+            judged = [judge_versions(sound, self._known)]
+        elif not self.has_corrections or not self.days:
+            judged = [judge_events(sound, self._known)]
+        else:
+            events = self.keep(judge_events(sound, self._known))
+            before, voided = _named_by_corrections(run, self.table, events, min(self.days))
+            judged = [events.filter(~is_correction()), resolve_corrections(events, before, voided, self.table)]
+        self._judged = self.keep(_union([*judged, bad]))
+        return self._judged
+
+    def accepted(self, held: Iterable[str], calendar: Calendar) -> DataFrame:
+        """The rows for bronze, laid out as it wants them."""
+        names = self.table.names
+        parts = [self._judged.filter(F.col("status") == ACCEPTED).select(*names)]
+        if self.table is SELLERS:
+            return parts[0].coalesce(1)
+        parts.append(self.straight().filter(~F.col("delivery_id").isin(list(held))).select(*names))
+        rows = _union(parts)
+        if calendar.told_arrival_day is None:
+            # history: each task has records of many months
+            return by_arrival_month(rows, "event_day", "event_id")
+        return rows.coalesce(1 + sum(self.records.values()) // RECORDS_A_FILE)
+
+    def straight(self) -> DataFrame:
+        """The records of the straight road: all are new and sound."""
+        names = dict.fromkeys((*self.table.names, "position"))
+        roads = [self._with_suspicion(m).filter(~_needs_a_second_look()).select(*names) for m in self.mapped]
+        return _union(roads)
+
+    def all_of(self, deliveries: Iterable[str]) -> DataFrame:
+        """Every record of some deliveries, with its reasons."""
+        ours = F.col("delivery_id").isin(list(deliveries))
+        return _union(with_reasons(mapped.filter(ours)) for mapped in self.mapped)
+
+
+def loads(source: Source, batches: Sequence[Batch], calendar: Calendar, secret: DataFrame) -> list[Load]:
+    """Map the batches: what goes to each event table."""
+    mapped: dict[str, list[DataFrame]] = {}
+    for batch in batches:
+        for feed in batch.feeds:
+            records = map_records(batch.raw, source, feed, calendar, batch.personal, secret)
+            mapped.setdefault(feed.event, []).append(records)
+    return [Load(EVENT_TABLES[event], frames) for event, frames in mapped.items()]
+
+
+def key_pads(run: Run, key: bytes) -> DataFrame:
+    """The key as a table of one row, made of a collection and not of literals, which plans would show."""
+    context = run.lake.spark.sparkContext
+    return run.lake.spark.createDataFrame(context.parallelize([pads(key)], 1), PADS_SCHEMA)
+
+
+def _needs_a_second_look() -> Column:
+    return ~F.col("is_sound") | F.col("is_suspect").isNotNull() | F.col("voids").isNotNull()
+
+
+def _union(frames: Iterable[DataFrame]) -> DataFrame:
+    return reduce(DataFrame.unionByName, frames)
+
+
+def _month(day: date) -> str:
+    return f"{day:%Y-%m}"
+
+
+def _known(run: Run, load: Load, ids: DataFrame) -> DataFrame:
+    """The published events (event_id, content_hash) that have one of these ids: looked for on the event days that the
+    load speaks of, whatever their age, and under other days over a bounded span, so that it does not grow with history.
+    """
+    published = run.read(load.table).select("event_id", "content_hash", "event_day", "arrival_month")
+    days = sorted(load.days)
+    if run.lake.published_version(load.table) is None or not days:
+        return published.limit(0).select("event_id", "content_hash")
+    if load.has_corrections:
+        # a correction stands under the day of the event that it took back
+        oldest = days[0] - timedelta(days=CORRECTION_SPAN_DAYS)
+        is_near = F.col("event_day") >= F.lit(oldest)
+    else:
+        since = days[-1] - timedelta(days=REUSE_SPAN_DAYS)
+        is_on = F.col("event_day").isin(days) if len(days) <= MOST_DAYS_LISTED else F.col("event_day") >= days[0]
+        is_near, oldest = is_on | (F.col("event_day") >= F.lit(since)), min(days[0], since)
+    near = published.filter(is_near & (F.col("arrival_month") >= _month(oldest)))
+    wanted = ids.filter(F.col("id_hash").isNotNull()).select("id_hash")
+    if sum(load.records.values()) <= MOST_BROADCAST:
+        wanted = F.broadcast(wanted)
+    return near.join(wanted, id_hash("event_id") == F.col("id_hash"), "left_semi").select("event_id", "content_hash")
+
+
+def _named_by_corrections(run: Run, table: Table, events: DataFrame, oldest: date) -> tuple[DataFrame, DataFrame]:
+    """The published events that corrections among judged events name, and those among them that were voided before."""
+    published = run.read(table)
+    since = oldest - timedelta(days=CORRECTION_SPAN_DAYS)
+    near = published.filter((F.col("event_day") >= F.lit(since)) & (F.col("arrival_month") >= _month(since)))
+    wanted = F.broadcast(events.filter(is_correction()).select(F.col("voids").alias("wanted")).distinct())
+    voided = near.filter("sign = -1").join(wanted, F.col("voids") == F.col("wanted"), "left_semi").select("voids")
+    # their days first, by one narrow column: to read every column of half a year costs ten times as much
+    found = near.select("event_id", "event_day").join(wanted, F.col("event_id") == F.col("wanted"), "left_semi")
+    days = [row["event_day"] for row in found.select("event_day").distinct().collect()]
+    before = near.filter(F.col("event_day").isin(days)).join(wanted, F.col("event_id") == F.col("wanted"), "left_semi")
+    return before, voided
+
+
+Outcome = Counter[tuple[str, str]]
+"""Records by delivery and status."""
+
+
+def outcome_of(judged: DataFrame) -> Outcome:
+    """Count judged records."""
+    # a row a delivery and status: bookkeeping, not data
+    rows = judged.groupBy("delivery_id", "status").count().collect()
+    return Counter({(row["delivery_id"], row["status"]): row["count"] for row in rows})
+
+
+STATUSES = (ACCEPTED, DUPLICATE, QUARANTINED)

@@ -1,0 +1,71 @@
+"""What was refused, by reason."""
+
+import sys
+
+import click
+from pyspark.sql import Window
+from pyspark.sql import functions as F
+
+from jobs.lakehouse.command import Invocation, Report, run_command, step
+from jobs.lakehouse.lake import Lake
+from transforms.tables.bronze import QUARANTINE
+
+MOST_REASONS = 200
+
+
+def quarantine(lake: Lake, source: str | None, delivery: str | None, examples: int) -> Report:
+    """Count the records that are refused, by reason, with the newest of each as examples.
+
+    A record with two reasons counts for both; the total counts it once.
+    """
+    rows = lake.read(QUARANTINE)
+    if source is not None:
+        rows = rows.filter(F.startswith("delivery_id", F.lit(f"{source}/")))
+    if delivery is not None:
+        rows = rows.filter(F.startswith(F.substring_index("delivery_id", "/", -1), F.lit(f"{delivery}@")))
+    is_refused = F.col("released_by").isNull()
+    total = rows.agg(F.count_if(is_refused), F.count_if(~is_refused)).collect()[0]
+    place = F.concat_ws(" ", "delivery_id", "feed", "file", F.concat(F.lit("row "), "position"))
+    each = rows.filter(is_refused).select(
+        "feed",
+        F.explode("reasons").alias("reason"),
+        F.substring_index("delivery_id", "@", 1).alias("delivery"),
+        F.concat_ws("  ", place, F.substring("record", 1, 300)).alias("example"),
+    )
+    by_reason = (
+        each.groupBy("feed", "reason")
+        .agg(F.count(F.lit(1)).alias("records"), F.min("delivery").alias("first"), F.max("delivery").alias("last"))
+        .orderBy(F.desc("records"), "feed", "reason")
+        .limit(MOST_REASONS)
+        .collect()
+    )
+    newest = Window.partitionBy("feed", "reason").orderBy(F.desc("delivery"), "example")
+    shown = each.withColumn("place", F.row_number().over(newest)).filter(F.col("place") <= examples)
+    table = [(row["reason"], row["feed"], row["records"], row["first"], row["last"]) for row in by_reason]
+    lines: list[str] = []
+    if examples:
+        kinds: dict[tuple[str, str], list[str]] = {(row["feed"], row["reason"]): [] for row in by_reason}
+        for row in shown.orderBy("place").limit(examples * MOST_REASONS).collect():
+            kinds.get((row["feed"], row["reason"]), []).append(f"  {row['example']}")
+        lines = [line for (_, reason), found in kinds.items() for line in ("", f"{reason}:", *found)]
+    values = {"refused": total[0], "released": total[1], "reasons": len(by_reason)}
+    return Report(
+        "quarantine", values, (("reason", "feed", "records", "first delivery", "last delivery"), table), lines
+    )
+
+
+@step("quarantine", "seller-credit quarantine --source marketplace --examples 2")
+@click.option("--source", metavar="NAME", help="Only what this mapping read.")
+@click.option("--delivery", metavar="NAME", help="Only deliveries of this name, as 2024-08-31.")
+@click.option("--examples", type=click.IntRange(0, 20), default=1, help="Records to show for each reason.")
+def command(invocation: Invocation, source: str | None, delivery: str | None, examples: int) -> Report:
+    """Show which records were refused and why, by reason, each with examples.
+
+    Ids of buyers and counterparties are shown as the pseudonyms under which they are kept. Mend the mapping, then
+    `seller-credit release` takes in what it now accepts; or have the records delivered again.
+    """
+    return quarantine(invocation.lake(), source, delivery, examples)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(command))

@@ -1,0 +1,181 @@
+"""Refused records back in, where a mended mapping accepts them."""
+
+import sys
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from functools import reduce
+
+import click
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from conf.errors import UserError
+from conf.source import Feed, Source, load_source
+from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
+from jobs.lakehouse.deliveries import feeds_of
+from jobs.lakehouse.intake import STATUSES, Batch, key_pads, loads, outcome_of
+from jobs.lakehouse.lake import Lake, Run, in_clause, schema_of
+from jobs.lakehouse.secret import FINGERPRINT, pseudonym_key
+from transforms.intake.identity import QUARANTINED
+from transforms.intake.mapping import JSON_OPTIONS, PLACE, Calendar, mapping_problems, read_in_clear
+from transforms.intake.pseudonyms import fingerprint, personal_columns
+from transforms.tables.bronze import DELIVERIES, QUARANTINE
+
+_NO_FEED = "(none)"
+_KEY = ("delivery_id", "feed", "file", "position", "record")
+
+
+def release(lake: Lake, source: Source, arrival_day: date | None, today: date) -> Report:
+    """Take in what is in quarantine from this source and the mapping, as it is now, accepts.
+
+    Each record goes through the feed that refused it; one that no feed took through every feed of its file. It
+    arrives on `arrival_day`, else `today`, or on the first open day after. What is still refused stays as it is.
+    """
+    with lake.run("release", source.name, {}, {"source": source.name, "arrival_day": arrival_day}) as run:
+        key = pseudonym_key(lake) if source.names_persons() else None
+        closed = lake.closed_through()
+        calendar = Calendar(
+            zone=lake.settings.calendar.time_zone,
+            first_day=lake.settings.calendar.first_day,
+            first_open_day=closed + timedelta(days=1) if closed else lake.settings.calendar.first_day,
+            told_arrival_day=arrival_day or today,
+            today=max(today, arrival_day or today),
+        )
+        ours = F.startswith("delivery_id", F.lit(f"{source.name}/")) & F.col("released_by").isNull()
+        waiting = run.read(QUARANTINE).filter(ours & F.col("columns").isNotNull())
+        waiting = waiting.withColumn("row_id", F.xxhash64(*_KEY)).persist(StorageLevel.DISK_ONLY)
+        release_id = f"{source.name}/release@{run.run_id}"
+        batches = _batches(lake, source, waiting, release_id)
+        counts = _take_in(run, source, batches, waiting, release_id, calendar, key or b"")
+        waiting.unpersist()
+        if not counts["records in"]:
+            return Report("release", {"source": source.name, "released": 0, "still refused": counts["still refused"]})
+        run.figures = {name: float(value) for name, value in counts.items()}
+        run.facts = {
+            "kinds_told": ",".join(sorted(source.kinds_told())),
+            "simulated": str(source.simulated),
+            "source_digest": source.digest(),
+            **({FINGERPRINT: fingerprint(key)} if key else {}),
+        }
+        run.publish()
+    return Report("release", {"source": source.name, "release": release_id, **counts})
+
+
+def _batches(lake: Lake, source: Source, waiting: DataFrame, release_id: str) -> list[Batch]:
+    """The waiting records as they were read from their files, by feed and columns.
+
+    Raises UserError, with everything, where the mapping does not fit them.
+    """
+    kinds = ("feed", "file", "columns", "pseudonyms")
+    batches: list[Batch] = []
+    problems: list[str] = []
+    # a row a feed, file name and schema: bookkeeping, not data
+    by_schema: dict[tuple[tuple[str, ...], str, tuple[str, ...]], list[tuple[str, str]]] = {}
+    for row in waiting.select(*kinds).distinct().collect():
+        feeds = tuple(f.name for f in feeds_of(source, row["file"]) if row["feed"] in (f.name, _NO_FEED))
+        if feeds:
+            schema = (feeds, row["columns"], tuple(row["pseudonyms"]))
+            by_schema.setdefault(schema, []).append((row["feed"], row["file"]))
+    for (names, columns, pseudonyms), members in sorted(by_schema.items()):
+        feeds_here = tuple(feed for feed in source.feeds if feed.name in names)
+        empty = lake.spark.createDataFrame([], columns)
+        wrong = [problem for feed in feeds_here for problem in mapping_problems(empty, source, feed)]
+        wrong += _unreadable(feeds_here, pseudonyms)
+        problems += [f"source {source.name}: {members[0][1]}: {problem}" for problem in wrong]
+        is_member = F.struct("feed", "file").isin([F.struct(F.lit(feed), F.lit(file)) for feed, file in members])
+        is_same = (F.col("columns") == columns) & is_member
+        raw = waiting.filter(is_same).select(
+            F.lit(release_id).alias("delivery_id"),
+            F.lit(0).alias("delivery_order"),
+            F.concat_ws("/", "delivery_id", "file").alias("file"),
+            F.col("row_id").alias("position"),
+            F.from_json("record", columns, JSON_OPTIONS).alias("own"),
+        )
+        personal = personal_columns(feeds_here, empty.columns)
+        # what is a pseudonym already would be a stranger if it were made one again
+        batches.append(
+            Batch(raw.select(*PLACE, "own.*"), feeds_here, tuple(c for c in personal if c not in pseudonyms))
+        )
+    if problems:
+        raise UserError(problems)
+    return batches
+
+
+def _unreadable(feeds: Sequence[Feed], pseudonyms: Sequence[str]) -> list[str]:
+    return [
+        f"feed {feed.name}: {name} is read from a column that the quarantine holds as pseudonyms"
+        f" ({', '.join(pseudonyms)}): have the records delivered again"
+        for feed in feeds
+        for name in read_in_clear(feed, pseudonyms)
+    ]
+
+
+def _take_in(
+    run: Run,
+    source: Source,
+    batches: Sequence[Batch],
+    waiting: DataFrame,
+    release_id: str,
+    calendar: Calendar,
+    key: bytes,
+) -> dict[str, int]:
+    events = loads(source, batches, calendar, key_pads(run, key))
+    taken: list[DataFrame] = []
+    found = dict.fromkeys(STATUSES, 0)
+    for load in events:
+        load.part_roads(run, calendar)
+        judged = load.judge(run, ())
+        for (_, status), records in outcome_of(judged).items():
+            found[status] += records
+        rows = [judged.filter(F.col("status") != QUARANTINED)]
+        if load.straight_records:
+            found["accepted"] += load.straight_records
+            rows.append(load.straight())
+        taken += [part.select(F.col("position").alias("row_id")) for part in rows]
+    released = found["accepted"] + found["duplicate"]
+    if released:
+        for load in events:
+            run.append(load.table, load.accepted((), calendar))
+        digest = source.digest()
+        row = (release_id, source.name, "release", digest, 0, released, found["accepted"], found["duplicate"], 0, None)
+        run.append(DELIVERIES, run.lake.spark.createDataFrame([row], schema_of(DELIVERIES)).coalesce(1))
+        _mark(run, waiting, reduce(DataFrame.unionByName, taken).distinct(), release_id)
+    for load in events:
+        load.release()
+    return {
+        "records in": released,
+        "accepted": found["accepted"],
+        "duplicate": found["duplicate"],
+        "still refused": found[QUARANTINED],
+    }
+
+
+def _mark(run: Run, waiting: DataFrame, taken: DataFrame, release_id: str) -> None:
+    """Write in quarantine which release took each record in."""
+    of_taken = waiting.join(taken, "row_id", "left_semi").persist(StorageLevel.DISK_ONLY)
+    # the deliveries whose slices change: a row a delivery
+    deliveries = [row["delivery_id"] for row in of_taken.select("delivery_id").distinct().collect()]
+    where = in_clause("delivery_id", sorted(deliveries))
+    now = run.read(QUARANTINE).filter(where).withColumn("row_id", F.xxhash64(*_KEY))
+    marks = taken.select("row_id", F.lit(release_id).alias("release_id"))
+    marked = now.join(marks, "row_id", "left").withColumn("released_by", F.coalesce("released_by", "release_id"))
+    run.replace(QUARANTINE, marked.select(*QUARANTINE.names).coalesce(1), where)
+    of_taken.unpersist()
+
+
+@step("release", "seller-credit release --source my_mended_mapping.yml")
+@click.option("--source", required=True, metavar="NAME_OR_FILE", help="The mended mapping, under its old name.")
+@click.option("--arrival-day", type=DAY, help="Day on which the records arrive [default: today].")
+def command(invocation: Invocation, source: str, arrival_day: date | None) -> Report:
+    """Take refused records in that the mapping now accepts, each once; the others stay in quarantine.
+
+    They arrive today: what was decided in the meantime was decided without them.
+    """
+    mapping = load_source(source)
+    today = datetime.now(invocation.settings.calendar.zone).date()
+    return release(invocation.lake(), mapping, arrival_day, today)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(command))
