@@ -1,5 +1,7 @@
 """YAML files read into strict models, with errors that say where the wrong key stands."""
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -75,18 +77,24 @@ def validate(model: type[Model], data: dict[str, Any], places: dict[KeyPath, str
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise UserError([_sentence(problem, places, name) for problem in error.errors()]) from None
+        found = (sentence for problem in error.errors() for sentence in _sentences(problem, places, name))
+        raise UserError(list(dict.fromkeys(found))) from None
 
 
-def _sentence(problem: Any, places: dict[KeyPath, str], name: str) -> str:
-    # pydantic adds the name of the union branch to the path; the file has no such key
-    path = tuple(part for part in problem["loc"])
-    known = path
-    while known and known not in places:
-        known = known[:-1]
-    place = places.get(known, name)
+_KEY_BELOW = re.compile(r"^((?:\w+\.)+\w+): ")
+
+
+def _sentences(problem: Any, places: dict[KeyPath, str], name: str) -> Iterator[str]:
     words = {
         "extra_forbidden": "unknown key",
         "missing": "is missing",
     }.get(problem["type"], problem["msg"].removeprefix("Value error, "))
-    return f"{place}: {dotted(path)}: {words}"
+    for line in words.splitlines():
+        # a check of several keys together names the one that is wrong: `fields.amount_fen: unit is missing`
+        below = _KEY_BELOW.match(line)
+        path = (*problem["loc"], *(below[1].split(".") if below else ()))
+        # pydantic adds the name of the union branch to the path; the file has no such key
+        known = path
+        while known and known not in places:
+            known = known[:-1]
+        yield f"{places.get(known, name)}: {dotted(path)}: {line[below.end() :] if below else line}"

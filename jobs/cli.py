@@ -16,6 +16,7 @@ from jobs import (
     release,
     score,
     simulate,
+    source,
     status,
     train,
     training_set,
@@ -44,6 +45,7 @@ _HELP = """Credit for sellers, from a ledger of their orders, payments and loans
 \b
 The way of the data:
   simulate       a marketplace's ledger as files, to try everything on
+  source         mapping files: try one on your ledger, start a new one
   ingest         a ledger's files -> bronze tables; refused records are kept with their reasons
   quarantine     which records were refused, and why; release takes them in under a mended mapping
   aggregate      bronze -> silver day tiles and loan book; closes arrival days
@@ -75,6 +77,7 @@ def steps() -> None:
 
 for module in STEPS:
     steps.add_command(module.command)
+steps.add_command(source.command)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as RichTable
 
 from conf.errors import UserError
@@ -74,7 +75,8 @@ class Report:
             headers, rows = self.table
             box = RichTable(*headers, box=None, pad_edge=False, padding=(0, 2))
             for row in rows:
-                box.add_row(*(shown(cell) for cell in row))
+                # a value out of somebody's ledger is no markup
+                box.add_row(*(escape(shown(cell)) for cell in row))
             console.print(box)
         for line in self.lines:
             console.print(line, markup=False, soft_wrap=True)

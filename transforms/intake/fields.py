@@ -3,16 +3,20 @@
 Nothing here throws on a bad value: casts are `try_` or guarded by a pattern, since Spark 4 would end the job.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import chain
+from zoneinfo import ZoneInfo
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from conf.events import Field
-from conf.source import FieldMapping
+from conf.source import EPOCH_MILLISECONDS, EPOCH_SECONDS, FEN_IN, ISO, FieldMapping
 
 LONGEST_ID = 128
 LONGEST_TEXT = 1000
@@ -20,6 +24,8 @@ LARGEST_FEN = 10**13  # 100 billion yuan: 900,000 such amounts still add up with
 
 # control characters, zero-width characters and byte-order marks make two ids that look alike differ
 INVISIBLE = "[\\p{Cntrl}\\u00AD\\u200B-\\u200F\\u2028-\\u202F\\u2060-\\u2064\\uFEFF]"
+# marks that NFC writes in one sign with their letter: Latin accents, Hangul parts, kana marks
+DECOMPOSED = "[\\u0300-\\u036F\\u1100-\\u11FF\\u3099\\u309A]"
 BLANK_ENDS = "^[\\s\\u00A0\\u3000]|[\\s\\u00A0\\u3000]$"
 
 
@@ -38,7 +44,7 @@ READABLE: dict[str, tuple[type[T.DataType], ...]] = {
     "text": (T.StringType, *_WHOLE, T.BooleanType),
     "money": (T.StringType, *_NUMBERS),
     "timestamp": (T.StringType, T.TimestampType, T.TimestampNTZType, T.DateType),
-    "date": (T.StringType, T.DateType),
+    "date": (T.StringType, T.DateType, T.TimestampType, T.TimestampNTZType),
     "integer": (T.StringType, *_NUMBERS),
     "number": (T.StringType, *_NUMBERS),
     "boolean": (T.StringType, T.BooleanType),
@@ -47,19 +53,30 @@ READABLE: dict[str, tuple[type[T.DataType], ...]] = {
 
 def unreadable(field: Field, mapping: FieldMapping, kind: T.DataType) -> str | None:
     """Say why a field cannot be read from a source value of this type, or None where it can."""
-    if mapping.values is not None or isinstance(kind, (*READABLE[field.type], T.NullType)):
+    kinds = READABLE[field.type]
+    if field.type in ("timestamp", "date") and {EPOCH_SECONDS, EPOCH_MILLISECONDS} & set(mapping.format or ()):
+        kinds = (*kinds, *_NUMBERS)
+    if mapping.values is not None or isinstance(kind, (*kinds, T.NullType)):
         return None
     return f"{field.name}: a {field.type} cannot be read from {kind.simpleString()}"
 
 
-def read_field(field: Field, mapping: FieldMapping, source: Column, kind: T.DataType, zone: str) -> Read:
-    """Read one field from a source value of type `kind`; `zone` is that of stamps that carry none."""
+def read_field(
+    field: Field, mapping: FieldMapping, source: Column, kind: T.DataType, zone: str, fails: Column | None = None
+) -> Read:
+    """Read one field from a source value of type `kind`; `zone` is that of stamps that carry none, `fails` says whether
+    its expression does.
+    """
+    read = _read_value(field, mapping, source, kind, mapping.time_zone or zone)
+    if fails is None:
+        return read
+    return Read(read.value, F.coalesce(_reason(field, fails, "cannot be computed"), read.problem))
+
+
+def _read_value(field: Field, mapping: FieldMapping, source: Column, kind: T.DataType, zone: str) -> Read:
     if mapping.values is not None:
-        # an if-then-else chain and not a map look-up: ANSI mode throws on a missing key
-        pairs = [(F.lit(theirs), F.lit(ours)) for theirs, ours in mapping.values.items()]
-        known = F.create_map(*chain.from_iterable(pairs))
         text = source.cast("string")
-        mapped = F.try_element_at(known, text)
+        mapped = mapped_value(mapping, text)
         problem = _reason(field, text.isNotNull() & mapped.isNull(), "value not in the mapping")
         read = _READERS[field.type](field, mapping, mapped, T.StringType(), zone)
         return Read(read.value, F.coalesce(problem, _required(field, text), read.problem))
@@ -67,8 +84,32 @@ def read_field(field: Field, mapping: FieldMapping, source: Column, kind: T.Data
         source, kind = source.cast("string"), T.StringType()
     if isinstance(kind, T.StringType) and field.type != "id":
         source = F.when(F.trim(source) != "", source)
+    if isinstance(kind, T.StringType) and field.type in ("money", "number", "integer"):
+        source = _with_a_point(source, mapping)
     read = _READERS[field.type](field, mapping, source, kind, zone)
     return Read(read.value, F.coalesce(_required(field, source), read.problem))
+
+
+def mapped_value(mapping: FieldMapping, text: Column) -> Column:
+    """Our value for theirs, by the mapping's `values`; null where it has none."""
+    # not a look-up in the map itself: ANSI mode throws on a missing key
+    pairs = [(F.lit(theirs), F.lit(ours)) for theirs, ours in (mapping.values or {}).items()]
+    mapped = F.try_element_at(F.create_map(*chain.from_iterable(pairs)), text)
+    return (
+        mapped if mapping.otherwise is None else F.coalesce(mapped, F.when(text.isNotNull(), F.lit(mapping.otherwise)))
+    )
+
+
+def _with_a_point(source: Column, mapping: FieldMapping) -> Column:
+    """A number's text with a decimal point and no groups; null stays null, and a text of another shape is `?`."""
+    if mapping.decimal == "point" and not mapping.groups:
+        return source
+    point, group = (",", "[.]") if mapping.decimal == "comma" else ("[.]", ",")
+    whole = f"[0-9]{{1,3}}({group}[0-9]{{3}}){{0,6}}|[0-9]+" if mapping.groups else "[0-9]+"
+    told = source.rlike(f"^ *[+-]?({whole})({point}[0-9]+)? *$")
+    plain = F.trim(F.regexp_replace(F.regexp_replace(source, group, ""), point, "."))
+    # 12.50 is no number with a comma: whatever reads the sign of refusal refuses it
+    return F.when(told, plain).when(source.isNotNull(), F.lit("?"))
 
 
 def _reason(field: Field, wrong: Column, words: str) -> Column:
@@ -81,7 +122,7 @@ def _required(field: Field, value: Column) -> Column:
 
 def _id(field: Field, mapping: FieldMapping, source: Column, kind: T.DataType, zone: str) -> Read:
     text = source.cast("string")
-    # nearly every id is plain ASCII: one look passes it, and the four patterns below are for the others
+    # nearly every id is plain ASCII: one look passes it, and the five patterns below are for the others
     is_plain = text.rlike(f"^[!-~]{{1,{LONGEST_ID}}}$")
     problem = F.when(
         ~is_plain,
@@ -90,6 +131,7 @@ def _id(field: Field, mapping: FieldMapping, source: Column, kind: T.DataType, z
             _reason(field, F.length(text) > LONGEST_ID, f"longer than {LONGEST_ID} characters"),
             _reason(field, text.rlike(BLANK_ENDS), "blank at an end"),
             _reason(field, text.rlike(INVISIBLE), "invisible character"),
+            _reason(field, text.rlike(DECOMPOSED), "a mark apart from its letter (not NFC)"),
         ),
     )
     return Read(text, problem)
@@ -103,29 +145,36 @@ def _text(field: Field, mapping: FieldMapping, source: Column, kind: T.DataType,
     return Read(text, problem)
 
 
+_SPARE_DIGITS = {1: 15, 10: 14, 100: 13, 100_000: 10}
+"""Digits before the point that can still be an amount, by the fen in one unit."""
+
+
 def _money(field: Field, mapping: FieldMapping, source: Column, kind: T.DataType, zone: str) -> Read:
-    in_yuan = mapping.unit == "yuan"
+    fen_in_one = FEN_IN[mapping.unit or "fen"]
     if isinstance(kind, T.StringType):
         # 12,50 or 1e3 or NaN would be read as something by a cast: only a plain decimal is an amount
-        plain = "^-?[0-9]{1,13}(\\.[0-9]{1,2})?$" if in_yuan else "^-?[0-9]{1,15}$"
+        decimals = len(str(fen_in_one)) - 1
+        point = f"([.][0-9]{{1,{decimals}}}0*)?" if decimals else "([.]0+)?"
+        plain = f"^[+-]?[0-9]{{1,{_SPARE_DIGITS[fen_in_one]}}}{point}$"
         wrong = _reason(field, ~source.rlike(plain), "no plain amount")
-        exact = F.expr("null").cast("decimal(20,2)")
-        exact = F.when(source.rlike(plain), source.try_cast("decimal(20,2)"))
-        fen = (exact * (100 if in_yuan else 1)).try_cast("bigint")
+        exact = F.when(source.rlike(plain), source.try_cast("decimal(20,5)"))
+        fen = (exact * fen_in_one).try_cast("bigint")
     elif isinstance(kind, (T.FloatType, T.DoubleType)):
         finite = ~F.isnan(source) & (F.abs(source) <= LARGEST_FEN)
         wrong = _reason(field, ~finite, "no plain amount")
-        scaled = F.when(finite, source * (100 if in_yuan else 1))
+        scaled = F.when(finite, source * fen_in_one)
         # a double holds a yuan amount to a hundredth of a fen up to 10^11 yuan: what is left over is a third decimal
         whole = F.round(scaled)
         wrong = F.coalesce(wrong, _reason(field, F.abs(scaled - whole) > 0.01, "smaller than a fen"))
-        fen = whole.cast("bigint")
+        fen = whole.try_cast("bigint")
     else:
         small = F.abs(source.cast("decimal(38,6)")) <= LARGEST_FEN
         wrong = _reason(field, ~F.coalesce(small, F.lit(False)), "no plain amount")
-        scaled = F.when(small, source.cast("decimal(24,6)") * (100 if in_yuan else 1))
+        scaled = F.when(small, source.cast("decimal(24,6)") * fen_in_one)
         wrong = F.coalesce(wrong, _reason(field, scaled != F.round(scaled), "smaller than a fen"))
         fen = scaled.try_cast("bigint")
+    if mapping.absolute:
+        fen = F.abs(fen)
     problem = F.coalesce(
         wrong,
         _reason(field, F.abs(fen) > LARGEST_FEN, f"larger than {LARGEST_FEN // 100} yuan"),
@@ -136,31 +185,98 @@ def _money(field: Field, mapping: FieldMapping, source: Column, kind: T.DataType
 
 
 _ISO_TIMESTAMP = (
-    "^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
+    "^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
 )
+_LAST_SECOND = 253_402_300_799  # of the year 9999
+_ZONE_LETTERS = re.compile("[VzOXxZ]")
+_QUOTED = re.compile("'[^']*'")
+
+
+@dataclass(frozen=True)
+class _Stamp:
+    """A stamp as it was read: an instant, or what the clock of its zone showed."""
+
+    value: Column
+    is_instant: bool
 
 
 def _timestamp(field: Field, mapping: FieldMapping, source: Column, kind: T.DataType, zone: str) -> Read:
+    nothing = F.lit(None).cast("string")
     if isinstance(kind, T.TimestampType):
-        return Read(source, F.lit(None).cast("string"))
+        return Read(source, nothing)
+    if isinstance(kind, (T.TimestampNTZType, T.DateType)):
+        shown = source.cast("timestamp")
+        return Read(F.to_utc_timestamp(shown, zone), _skipped(field, shown, zone))
+    instants = []
+    skipped = []
+    for pattern in mapping.format or (ISO,):
+        for stamp in _stamps(pattern, source, kind):
+            instants.append(stamp.value if stamp.is_instant else F.to_utc_timestamp(stamp.value, zone))
+            if not stamp.is_instant:
+                skipped.append(_skipped(field, stamp.value, zone))
+    instant = F.coalesce(*instants)
+    return Read(
+        instant, F.coalesce(_reason(field, source.isNotNull() & instant.isNull(), "no timestamp"), *skipped, nothing)
+    )
+
+
+def _stamps(pattern: str, source: Column, kind: T.DataType) -> list[_Stamp]:
+    """What a text or number says by one format."""
+    if pattern in (EPOCH_SECONDS, EPOCH_MILLISECONDS):
+        return [_Stamp(_since_1970(source, kind, 1 if pattern == EPOCH_SECONDS else 1000), True)]
+    if not isinstance(kind, T.StringType):
+        return []
+    if pattern != ISO:
+        # the session's zone is UTC: a stamp without a zone is read as if it were UTC's
+        has_zone = _ZONE_LETTERS.search(_QUOTED.sub("", pattern)) is not None
+        return [_Stamp(F.try_to_timestamp(source, F.lit(pattern)), has_zone)]
+    stamp = F.when(source.rlike(_ISO_TIMESTAMP), source.try_cast("timestamp"))
+    tells_zone = source.rlike("(Z|[0-9][+-][0-9]{2}:?[0-9]{2})$") & source.contains(":")
+    return [_Stamp(F.when(tells_zone, stamp), True), _Stamp(F.when(~tells_zone, stamp), False)]
+
+
+def _since_1970(source: Column, kind: T.DataType, parts: int) -> Column:
+    """The instant of a number of seconds (parts 1) or milliseconds (parts 1000) since 1970; null where it is none."""
     if isinstance(kind, T.StringType):
-        if mapping.format is not None:
-            instant = F.to_utc_timestamp(F.try_to_timestamp(source, F.lit(mapping.format)), zone)
-        else:
-            stamp = F.when(source.rlike(_ISO_TIMESTAMP), source.try_cast("timestamp"))
-            has_zone = source.rlike("(Z|[0-9][+-][0-9]{2}:?[0-9]{2})$") & source.contains(":")
-            instant = F.when(has_zone, stamp).otherwise(F.to_utc_timestamp(stamp, zone))
-        return Read(instant, _reason(field, source.isNotNull() & instant.isNull(), "no timestamp"))
-    return Read(F.to_utc_timestamp(source.cast("timestamp"), zone), F.lit(None).cast("string"))
+        source = F.when(source.rlike("^-?[0-9]{1,15}([.][0-9]{1,6})?$"), source)
+    number = source.try_cast("decimal(24,6)")
+    micros = F.when(F.abs(number) <= _LAST_SECOND * parts, number * (1_000_000 // parts)).try_cast("bigint")
+    return F.timestamp_micros(micros)
+
+
+def _skipped(field: Field, shown: Column, zone: str) -> Column:
+    """The reason where clocks never showed this: the hour that summer time leaves out; one shown twice is the first."""
+    if not _changes_its_clocks(zone):
+        return F.lit(None).cast("string")
+    again = F.from_utc_timestamp(F.to_utc_timestamp(shown, zone), zone)
+    return _reason(field, again != shown, f"no such time in {zone}")
+
+
+@lru_cache(maxsize=64)
+def _changes_its_clocks(zone: str) -> bool:
+    """Whether a zone had or will have more than one distance from UTC between 2000 and 2040."""
+    days = (datetime(2000, 1, 1, tzinfo=UTC) + timedelta(days=number) for number in range(0, 40 * 366, 14))
+    return len({day.astimezone(ZoneInfo(zone)).utcoffset() for day in days}) > 1
 
 
 def _date(field: Field, mapping: FieldMapping, source: Column, kind: T.DataType, zone: str) -> Read:
     if isinstance(kind, T.DateType):
         return Read(source, F.lit(None).cast("string"))
-    if mapping.format is not None:
-        day = F.to_date(F.try_to_timestamp(source, F.lit(mapping.format)))
-    else:
-        day = F.when(source.rlike("^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), source.try_cast("date"))
+    if isinstance(kind, T.TimestampNTZType):
+        return Read(F.to_date(source), F.lit(None).cast("string"))
+    if isinstance(kind, T.TimestampType):
+        return Read(F.to_date(F.from_utc_timestamp(source, zone)), F.lit(None).cast("string"))
+    days = []
+    for pattern in mapping.format or (ISO,):
+        if pattern == ISO:
+            day = F.when(source.cast("string").rlike("^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), source.cast("string"))
+            days.append(day.try_cast("date"))
+            continue
+        days += [
+            F.to_date(F.from_utc_timestamp(stamp.value, zone) if stamp.is_instant else stamp.value)
+            for stamp in _stamps(pattern, source, kind)
+        ]
+    day = F.coalesce(*days)
     return Read(day, _reason(field, source.isNotNull() & day.isNull(), "no date"))
 
 

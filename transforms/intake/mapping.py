@@ -5,22 +5,26 @@ from dataclasses import dataclass
 from datetime import date
 from typing import cast
 
-from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from conf.events import EVENTS, SQL_TYPES, Field
+from conf.expressions import read_expression
 from conf.source import Feed, FieldMapping, Source
+from transforms.intake.expressions import absent, expression_problems, format_problems, origin_of, quoted, type_of
 from transforms.intake.fields import Read, read_field, unreadable
-from transforms.intake.pseudonyms import mentions, speaks_of, with_pseudonyms
+from transforms.intake.pseudonyms import PERSONAL, is_among, mentions, with_pseudonyms
 from transforms.tables.bronze import EVENT_TABLES
 
 PLACE = ("delivery_id", "delivery_order", "file", "position")
 """Columns that say where a raw record stands; every other column of a raw frame is the source's own."""
 
 MALFORMED = "_malformed"
-"""Column in which Spark's CSV reader keeps a row that does not fit the header."""
+"""Column of a text format's raw frame: the text of a record that cannot be taken apart, null for all others.
+
+Its metadata say what is wrong with such a record, under `reason`.
+"""
 
 
 @dataclass(frozen=True)
@@ -40,43 +44,57 @@ class Calendar:
 def mapping_problems(empty: DataFrame, source: Source, feed: Feed) -> list[str]:
     """Everything that is wrong with a feed for files of this schema; `empty` is a frame without rows."""
     problems = []
+    empty = with_optional_columns(empty, feed)
     columns = {name.lower() for name in empty.columns}
     for field_name, mapping in feed.fields.items():
-        if mapping.column is not None and mapping.column.lower() not in columns:
-            problems.append(f"{field_name}: column {mapping.column} is not in the file")
+        missing = [name for name in mapping.columns if name.lower() not in columns]
+        if missing:
+            problems += [f"{field_name}: {absent(name, empty.columns)}" for name in missing]
             continue
         field = _field(feed, field_name)
-        kind, error = _type_of(empty, _origin(mapping))
+        kind, error = type_of(empty, origin_of(mapping))
         problem = error if kind is None else unreadable(field, mapping, kind)
         if problem is not None:
             problems.append(problem if kind is not None else f"{field_name}: {problem}")
+        elif mapping.read is not None:
+            problems += [f"{field_name}: {wrong}" for wrong in expression_problems(empty, mapping.read)]
+        problems += [f"{field_name}: {wrong}" for wrong in format_problems(empty, mapping.format or ())]
     if feed.filter is not None:
-        kind, error = _type_of(empty, F.expr(feed.filter))
-        if error or not isinstance(kind, T.BooleanType):
+        missing = [name for name in feed.filter_columns if name.lower() not in columns]
+        kind, error = (None, None) if missing else type_of(empty, F.expr(feed.filter))
+        if missing:
+            problems += [f"filter: {absent(name, empty.columns)}" for name in missing]
+        elif error or not isinstance(kind, T.BooleanType):
             problems.append(f"filter: {error or 'is no condition'}")
+        else:
+            problems += [f"filter: {wrong}" for wrong in expression_problems(empty, read_expression(feed.filter))]
     arrival = feed.arrival or source.arrival
     if arrival.column is not None and arrival.column.lower() not in columns:
-        problems.append(f"arrival: column {arrival.column} is not in the file")
+        problems.append(f"arrival: {absent(arrival.column, empty.columns)}")
     return [f"feed {feed.name}: {problem}" for problem in problems]
+
+
+def with_optional_columns(records: DataFrame, *feeds: Feed) -> DataFrame:
+    """Records with a null for each column that a feed may do without and these do not have."""
+    have = {name.lower() for name in records.columns}
+    wanted = (name for feed in feeds for m in feed.fields.values() if m.optional for name in m.columns)
+    absent_ones = [name for name in dict.fromkeys(wanted) if name.lower() not in have]
+    return records.withColumns({name: F.lit(None) for name in absent_ones}) if absent_ones else records
+
+
+def why_malformed(raw: DataFrame) -> Column:
+    """The reason why a raw record cannot be taken apart, null where it can."""
+    if MALFORMED not in raw.columns:
+        return F.lit(None).cast("string")
+    reason = raw.schema[MALFORMED].metadata.get("reason", "record: columns do not fit the header")
+    # a decoder puts U+FFFD where the bytes are none of the encoding's; no ledger writes it
+    return F.when(F.col(MALFORMED).contains("\ufffd"), F.lit("record: bytes that are not in the encoding")).when(
+        F.col(MALFORMED).isNotNull(), F.lit(reason)
+    )
 
 
 def _field(feed: Feed, name: str) -> Field:
     return next(field for field in EVENTS[feed.event] if field.name == name)
-
-
-def _origin(mapping: FieldMapping) -> Column:
-    if mapping.column is not None:
-        return F.col(f"`{mapping.column}`")
-    if mapping.expression is not None:
-        return F.expr(mapping.expression)
-    return F.lit(mapping.constant)
-
-
-def _type_of(empty: DataFrame, column: Column) -> tuple[T.DataType | None, str | None]:
-    try:
-        return empty.select(column).schema[0].dataType, None
-    except AnalysisException as error:
-        return None, " ".join((error.getMessage() or str(error)).split("SQLSTATE")[0].split())
 
 
 def map_records(
@@ -92,16 +110,29 @@ def map_records(
         raw = raw.filter(F.expr(feed.filter))
     table = EVENT_TABLES[feed.event]
     fields = EVENTS[feed.event]
-    own = [name for name in raw.columns if name not in (*PLACE, MALFORMED)]
-    origins = {name: _origin(mapping) for name, mapping in feed.fields.items()}
+    own = _own_columns(raw)
+    raw = with_optional_columns(raw, feed)
+    origins = {name: origin_of(mapping) for name, mapping in feed.fields.items()}
+    failing = {name: F.expr(m.read.fails) for name, m in feed.fields.items() if m.read is not None and m.read.fails}
     in_clear = {name: f"_clear_{name}" for name in read_in_clear(feed, personal) if name != "filter"}
-    raw = raw.withColumns({clear: origins[name] for name, clear in in_clear.items()})
-    raw = with_pseudonyms(raw, personal, pads)
+    clear_failing = {name: f"_fails_{name}" for name in in_clear if name in failing}
+    raw = raw.withColumns(
+        {clear: origins[name] for name, clear in in_clear.items()}
+        | {clear: failing[name] for name, clear in clear_failing.items()}
+    )
+    hidden = [clear for name, clear in in_clear.items() if name in PERSONAL]
+    raw = with_pseudonyms(raw, (*personal, *hidden), pads)
     origins |= {name: F.col(clear) for name, clear in in_clear.items()}
+    failing |= {name: F.col(clear) for name, clear in clear_failing.items()}
     types = dict(zip(origins, raw.select(*origins.values()).schema, strict=True))
     reads = {
         field.name: read_field(
-            field, feed.fields[field.name], origins[field.name], types[field.name].dataType, source.time_zone
+            field,
+            feed.fields[field.name],
+            origins[field.name],
+            types[field.name].dataType,
+            source.time_zone,
+            failing.get(field.name),
         )
         if field.name in feed.fields
         else Read(F.lit(None).cast(SQL_TYPES[field.type]), F.lit(None).cast("string"))
@@ -114,8 +145,9 @@ def map_records(
         *(reads[field.name].value.cast(SQL_TYPES[field.type]).alias(f"value_{field.name}") for field in fields),
         *(reads[field.name].problem.alias(f"problem_{field.name}") for field in fields),
         _told_arrival(source, feed, calendar).alias("told_arrival_day"),
+        why_malformed(raw).alias(_WHY),
         malformed.alias(_LINE),
-        F.struct(*(F.col(f"`{name}`") for name in own)).alias(_RAW),
+        F.struct(*(F.col(quoted(name)) for name in own)).alias(_RAW),
     ).withColumns(
         {field.name: F.when(F.col(f"problem_{field.name}").isNull(), F.col(f"value_{field.name}")) for field in fields}
     )
@@ -137,7 +169,7 @@ def map_records(
     latest = F.greatest(F.lit(calendar.today), F.lit(calendar.first_open_day))
     day_name = "changed_on" if is_version else "happened_at"
     checks = [
-        F.when(F.col(_LINE).isNotNull(), F.lit("record: columns do not fit the header")),
+        F.col(_WHY),
         F.when(F.col("arrival_day").isNull(), F.lit("arrival: missing or no date")),
         F.when(
             ~is_correction & (F.col("event_day") < F.lit(calendar.first_day)),
@@ -176,7 +208,7 @@ def map_records(
     )
 
 
-_PROBLEM, _LINE, _RAW = "_problem_", "_line", "_raw"
+_PROBLEM, _LINE, _WHY, _RAW = "_problem_", "_line", "_why", "_raw"
 JSON_OPTIONS = {
     "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX",
     "timestampNTZFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSS",
@@ -200,13 +232,18 @@ def _pseudonyms(personal: Sequence[str]) -> Column:
     return F.array(*map(F.lit, personal)).cast("array<string>").alias("pseudonyms")
 
 
+def _own_columns(raw: DataFrame) -> list[str]:
+    """The source's columns; those that it may do without and does not have are void."""
+    return [f.name for f in raw.schema if f.name not in (*PLACE, MALFORMED) and not isinstance(f.dataType, T.NullType)]
+
+
 def _as_it_came(rows: DataFrame, own: Column, line: Column) -> tuple[Column, Column]:
-    """The source's columns as JSON and their types; of a line that does not fit its header no more than its length,
+    """The source's columns as JSON and their types; of a line that cannot be taken apart no more than its length,
     since nobody can say where in it an id of a buyer stands.
     """
     schema = rows.select(own.alias(_RAW)).schema[0].dataType
     types = ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in cast(T.StructType, schema))
-    hidden = F.concat(F.lit("a line of "), F.length(line), F.lit(" characters that does not fit the header"))
+    hidden = F.concat(F.lit("a line of "), F.length(line), F.lit(" characters that cannot be taken apart"))
     return (
         F.when(line.isNotNull(), hidden).otherwise(F.to_json(own, JSON_OPTIONS)),
         F.when(line.isNull(), F.lit(types)),
@@ -214,15 +251,26 @@ def _as_it_came(rows: DataFrame, own: Column, line: Column) -> tuple[Column, Col
 
 
 def read_in_clear(feed: Feed, personal: Sequence[str]) -> list[str]:
-    """What a feed reads from a personal column besides ids: names of fields, and `filter`."""
+    """What a feed reads from a personal column besides ids: names of fields, and `filter`; and the personal ids that
+    it does not take as they stand there but computes, of which the pseudonyms are made.
+    """
     names = [
         name
         for name, mapping in feed.fields.items()
-        if _field(feed, name).type != "id" and any(mentions(mapping, column) for column in personal)
+        if (_field(feed, name).type != "id" or (name in PERSONAL and not _is_pick(mapping)))
+        and any(mentions(mapping, column) for column in personal)
     ]
-    if any(speaks_of(feed.filter or "", column) for column in personal):
+    if any(is_among(column, feed.filter_columns) for column in personal):
         names.append("filter")
     return names
+
+
+def _is_pick(mapping: FieldMapping) -> bool:
+    """Whether a field is one of some columns as it stands: the pick of pseudonyms is the pseudonym of the pick."""
+    if mapping.read is None:
+        return True
+    columns = ", ".join(quoted(name) for name in mapping.read.columns)
+    return mapping.read.value in (columns, f"coalesce({columns})")
 
 
 def _told_arrival(source: Source, feed: Feed, calendar: Calendar) -> Column:
@@ -242,7 +290,7 @@ def unclaimed(raw: DataFrame, feeds: Sequence[Feed], personal: Sequence[str], pa
     for feed in feeds:
         taken = taken | F.coalesce(F.expr(feed.filter or "true"), F.lit(False))
     left = with_pseudonyms(raw.filter(~taken), personal, pads)
-    own = F.struct(*(F.col(f"`{name}`") for name in raw.columns if name not in (*PLACE, MALFORMED)))
+    own = F.struct(*(F.col(quoted(name)) for name in _own_columns(raw)))
     line = F.col(MALFORMED) if MALFORMED in raw.columns else F.lit(None).cast("string")
     record, columns = _as_it_came(left, own, line)
     return left.select(
@@ -251,7 +299,7 @@ def unclaimed(raw: DataFrame, feeds: Sequence[Feed], personal: Sequence[str], pa
         F.lit("(none)").alias("feed"),
         "file",
         "position",
-        F.array(F.lit("record: no feed takes it")).alias("reasons"),
+        F.array(F.coalesce(why_malformed(left), F.lit("record: no feed takes it"))).alias("reasons"),
         record.alias("record"),
         columns.alias("columns"),
         _pseudonyms(personal),

@@ -7,14 +7,13 @@ key reaches the executors as the rows of a table, so that no plan, log or error 
 
 import hashlib
 import hmac
-import re
 from collections.abc import Sequence
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from conf.source import Feed, FieldMapping
-from transforms.intake.fields import BLANK_ENDS, INVISIBLE, LONGEST_ID
+from transforms.intake.fields import BLANK_ENDS, DECOMPOSED, INVISIBLE, LONGEST_ID
 
 PERSONAL = ("buyer_id", "counterparty_id")
 """Fields that name a person or a firm that is no seller of ours."""
@@ -43,15 +42,13 @@ def personal_columns(feeds: Sequence[Feed], columns: Sequence[str]) -> tuple[str
 
 
 def mentions(origin: FieldMapping, column: str) -> bool:
-    """Whether a field is made of a column; of an expression, whether the column's name stands in it as a word."""
-    if origin.column is not None:
-        return origin.column.lower() == column.lower()
-    return speaks_of(origin.expression or "", column)
+    """Whether a field is made of a column."""
+    return is_among(column, origin.columns)
 
 
-def speaks_of(expression: str, column: str) -> bool:
-    """Whether a column's name stands in an SQL expression, as a word and in any case."""
-    return re.search(rf"(?<!\w){re.escape(column)}(?!\w)", expression, re.IGNORECASE) is not None
+def is_among(column: str, names: Sequence[str]) -> bool:
+    """Whether a column is one of some, without regard to case, as Spark tells columns apart."""
+    return column.lower() in {name.lower() for name in names}
 
 
 def with_pseudonyms(raw: DataFrame, columns: Sequence[str], pads: DataFrame) -> DataFrame:
@@ -78,5 +75,6 @@ def _pseudonym(text: Column) -> Column:
         .when(F.length(text) > LONGEST_ID, F.rpad(digits, LONGEST_ID + 1, "0"))
         .when(text.rlike(BLANK_ENDS), F.concat(F.lit(" "), digits))
         .when(text.rlike(INVISIBLE), F.concat(digits, F.lit("\u200b")))
+        .when(text.rlike(DECOMPOSED), F.concat(digits, F.lit("\u0301")))
         .otherwise(digits)
     )
