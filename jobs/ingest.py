@@ -14,10 +14,10 @@ from pyspark.sql import functions as F
 from conf.errors import StepFailure
 from conf.source import Source, load_source
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
-from jobs.lakehouse.deliveries import Delivery, RefusedFile, feeds_of, find_deliveries
+from jobs.lakehouse.deliveries import Delivery, RefusedFile, feeds_of, find_deliveries, require_unchanged
 from jobs.lakehouse.intake import STATUSES, Batch, Load, Outcome, key_pads, loads, outcome_of
 from jobs.lakehouse.lake import Lake, Run, schema_of
-from jobs.lakehouse.reading import raw_records, readable
+from jobs.lakehouse.reading import broken_files_named, raw_records, readable
 from jobs.lakehouse.secret import FINGERPRINT, pseudonym_key
 from transforms.intake.identity import ACCEPTED, QUARANTINED
 from transforms.intake.mapping import Calendar, unclaimed
@@ -55,7 +55,9 @@ def ingest(
             told_arrival_day=arrival_day or (today if closed else None),
             today=max(today, arrival_day or today),
         )
-        counts, held = _take_in(run, source, new, root, calendar, key or b"")
+        with broken_files_named():
+            counts, held = _take_in(run, source, new, root, calendar, key or b"")
+        require_unchanged(root, new)
         run.figures = {"deliveries": len(new), **counts}
         run.facts = {
             "kinds_told": ",".join(sorted(source.kinds_told())),

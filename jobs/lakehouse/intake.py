@@ -117,13 +117,13 @@ class Load:
 
     def _count(self, ids: DataFrame, calendar: Calendar) -> None:
         latest = max(calendar.today, calendar.first_open_day)
-        by_day = ids.groupBy("delivery_id", "event_day").agg(
-            F.count(F.lit(1)).alias("records"), F.count("voids_hash").alias("corrections")
-        )
         # a broken stamp must not send a look-up to 1900, and Python knows no day after the year 9999
         is_possible = F.col("event_day").between(F.lit(calendar.first_day), F.lit(latest))
+        by_day = ids.groupBy("delivery_id", F.when(is_possible, F.col("event_day")).alias("event_day")).agg(
+            F.count(F.lit(1)).alias("records"), F.count("voids_hash").alias("corrections")
+        )
         # a row a delivery and event day: bookkeeping, not data
-        for row in by_day.withColumn("event_day", F.when(is_possible, F.col("event_day"))).collect():
+        for row in by_day.collect():
             self.records[row["delivery_id"]] += row["records"]
             self.has_corrections |= row["corrections"] > 0
             if row["event_day"] is not None:
