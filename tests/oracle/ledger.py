@@ -76,7 +76,7 @@ def random_ledger(seed: int, sellers: int, orders: int, days: int) -> dict[str, 
             "seller": seller,
             "at": datetime(day.year, day.month, day.day, chance.randrange(24), chance.randrange(60), tzinfo=UTC),
             "voids": None,
-            "buyer": f"b{chance.randrange(9)}",
+            "buyer": f"b{int(chance.paretovariate(0.6)) % 97}",
             "direction": chance.choice(["in", "out"]),
             "kind": chance.choice(["paid"] * 6 + ["cancelled", "refunded"])
             if is_order
@@ -87,6 +87,9 @@ def random_ledger(seed: int, sellers: int, orders: int, days: int) -> dict[str, 
         }
         feed = feeds["orders" if is_order else "payments"]
         feed.append(row)
+        if is_order and chance.random() < 0.15:
+            # twice on one day, and of this buyer perhaps never again
+            feed.append({**row, "id": f"o{number}-2", "kind": "paid"})
         if chance.random() < 0.1:
             again_on = _delivery(row["delivered_on"] + timedelta(days=chance.choice([0, 1, 40])))
             feed.append({**row, "delivered_on": again_on})
