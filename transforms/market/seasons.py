@@ -56,11 +56,13 @@ def _persistent(chance: Chance, purpose: str, weeks: int, rows: int) -> Floats:
     return path
 
 
-def common_demand(world: World) -> Floats:
-    """Log demand that shops of a category share, by week: an array (categories, weeks)."""
-    everyone = _persistent(Chance(world.seed, np.array([-1])), "common", world.weeks, 1)
+def common_demand(world: World, index: int) -> Floats:
+    """Log demand that shops of a category share in the world of this number, by week: an array (categories, weeks)."""
+    # sellers have the numbers above 0, the worlds' own chance those below
+    last = -1 - index * (len(CATEGORIES) + 1)
+    everyone = _persistent(Chance(world.seed, np.array([last])), "common", world.weeks, 1)
     kinds = np.arange(len(CATEGORIES), dtype=np.int64)
-    category = _persistent(Chance(world.seed, -2 - kinds), "category", world.weeks, len(CATEGORIES))
+    category = _persistent(Chance(world.seed, last - 1 - kinds), "category", world.weeks, len(CATEGORIES))
     demand = world.demand
     return (
         demand.common_spread * everyone
