@@ -15,7 +15,7 @@
 PYTHON ?= python3.11
 ENV := . ./.spark/env &&
 ROOMS := conf transforms ml jobs
-CODE := $(ROOMS) tools tests setup.py
+CODE := $(ROOMS) bench tools tests setup.py
 PYTEST := $(ENV) python -m pytest
 COVERAGE := $(ROOMS:%=--cov=%) --cov-report=term:skip-covered
 ARGS ?=

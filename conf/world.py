@@ -75,6 +75,15 @@ class Demand(Part):
 
     persistence: Range = Field(description="of log demand from a week to the next")
     spread: Range = Field(description="standard deviation of log demand of a shop")
+    weekdays: Annotated[tuple[Positive, ...], BeforeValidator(_as_tuple), Field(min_length=7, max_length=7)] = Field(
+        description="sales of a Monday to a Sunday over the mean day"
+    )
+    weekend_spread: float = Field(ge=0, description="standard deviation over shops of log sales of Saturday and Sunday")
+    day_spread: float = Field(ge=0, description="standard deviation of log sales of a day around its week")
+    day_persistence: Share = Field(description="of that from a day to the next")
+    resting_days: Range = Field(description="share of days on which a shop rests; evenly in logs over shops")
+    resting_spells_a_year: float = Field(ge=0, description="hazard that a shop rests for weeks, a year")
+    resting_spell_weeks: Range
     trend_spread: Positive = Field(description="standard deviation over shops of yearly growth, in logs")
     common_spread: float = Field(ge=0, description="standard deviation of the factor common to all shops, in logs")
     category_spread: float = Field(ge=0, description="the same for each category")

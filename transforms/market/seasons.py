@@ -22,9 +22,6 @@ CATEGORY_NAMES = tuple(CATEGORIES)
 _TABLE = np.array(list(CATEGORIES.values()))
 CATEGORY_SHARE, REFUND_RATE = _TABLE[:, 0], _TABLE[:, 5]
 
-WEEKDAY = np.array([1.02, 1.03, 1.02, 1.0, 0.98, 0.95, 1.0])
-"""Monday to Sunday: online sales are flat over the week, a little weaker at its end."""
-
 
 def day_factors(world: World) -> Floats:
     """Sales of a category on each day over its ordinary day: an array (categories, 7 * weeks)."""
@@ -41,7 +38,7 @@ def day_factors(world: World) -> Floats:
         # carriers rest around the lunar new year
         if (day.month, day.day) >= (1, 28) and (day.month, day.day) <= (2, 12):
             factors[:, number] *= 0.65
-        factors[:, number] *= WEEKDAY[day.weekday()]
+        factors[:, number] *= world.demand.weekdays[day.weekday()]
     return factors
 
 

@@ -29,6 +29,10 @@ class Traits:
     persistence: Floats
     spread: Floats
     trend: Floats
+    weekend: Floats
+    """Sales of its Saturday and Sunday over those of its category."""
+    rests: Floats
+    """Share of days on which it rests."""
     quality: Floats
     margin: Floats
     fixed: Floats
@@ -128,6 +132,7 @@ def traits_of(world: World, numbers: Longs) -> Traits:
     fixed = profit * fixed_share
     profit = profit - fixed
     is_indebted = chance.uniform("indebted") < money.indebted_shops
+    low, high = world.demand.resting_days
     is_brushing, ring = _brushing(chance, world, numbers, sales * visible * 4.33)
     return Traits(
         number=numbers,
@@ -141,6 +146,8 @@ def traits_of(world: World, numbers: Longs) -> Traits:
         persistence=chance.between("persistence", world.demand.persistence),
         spread=chance.between("spread", world.demand.spread),
         trend=world.demand.trend_spread * chance.normal("trend") + 0.03 * quality,
+        weekend=np.exp(world.demand.weekend_spread * chance.normal("weekend")),
+        rests=low * (high / low) ** chance.uniform("rests") if low > 0 else chance.between("rests", (low, high)),
         quality=quality,
         margin=margin,
         fixed=fixed,

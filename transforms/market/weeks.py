@@ -149,6 +149,8 @@ class _Step:
         number = len(traits)
         demand = world.demand
         self.state = traits.spread * self.chance.normal("demand at start")
+        self.rests_until = np.zeros(number, dtype=np.int64)
+        self.day_state = self.chance.normal("day at start")
         self.decline = np.zeros(number)
         self.decline_until = np.zeros(number, dtype=np.int64)
         self.decline_slope = np.zeros(number)
@@ -195,11 +197,12 @@ class _Step:
         is_selling = (days[None, :] >= traits.opened_day[:, None]) & (days[None, :] < self.closed_day[:, None])
         weights = self.factors[traits.category, first : first + DAYS_A_WEEK] * is_selling
         season = weights.sum(axis=1) / DAYS_A_WEEK
+        weights = weights * self._days(week)
         ahead = self._season(traits.category, week + 2)
 
         demand = self._demand(week)
         goods = np.clip(0.35 + 0.65 * self.stock / np.maximum(1.6 * self.cost * self.smoothed * season, 1.0), 0.0, 1.0)
-        sold = self.usual * np.exp(demand) * season * goods * is_open
+        sold = self.usual * np.exp(demand) * weights.mean(axis=1) * goods * is_open
         orders = self._orders(week, sold, weights, is_open)
         sale_yuan = orders["sold"] / 100.0
         # settled money, without what the shop buys from itself: that comes in and goes round
@@ -305,6 +308,23 @@ class _Step:
                 "cash_after": cash,
             },
         }
+
+    def _days(self, week: int) -> Floats:
+        """What a shop's own days make of its week: an array (sellers, 7), 1 in the mean, 0 where it rests."""
+        chance, demand, first = self.chance, self.world.demand, week * DAYS_A_WEEK
+        rho, spread = demand.day_persistence, demand.day_spread
+        begins = chance.uniform("resting spell", week) < demand.resting_spells_a_year / 52.0
+        length = np.rint(chance.between("spell weeks", demand.resting_spell_weeks, week)).astype(np.int64)
+        self.rests_until = np.where(begins & (self.rests_until <= week), week + length, self.rests_until)
+        rests_all_week = self.rests_until > week
+        days = np.ones((len(self.traits), DAYS_A_WEEK))
+        for number, day in enumerate(range(first, first + DAYS_A_WEEK)):
+            self.day_state = rho * self.day_state + np.sqrt(1.0 - rho**2) * chance.normal("day", day)
+            rests = rests_all_week | (chance.uniform("resting day", day) < self.traits.rests)
+            days[:, number] = np.exp(spread * self.day_state - spread**2 / 2.0) * ~rests
+            if (self.world.first_day.weekday() + day) % DAYS_A_WEEK >= 5:
+                days[:, number] *= self.traits.weekend
+        return days
 
     def _season(self, category: Longs, week: int) -> Floats:
         last = min(week, self.world.weeks - 1) * DAYS_A_WEEK
