@@ -86,6 +86,9 @@ class Demand(Part):
     resting_spell_weeks: Range
     trend_spread: Positive = Field(description="standard deviation over shops of yearly growth, in logs")
     common_spread: float = Field(ge=0, description="standard deviation of the factor common to all shops, in logs")
+    common_margin: float = Field(
+        ge=0, description="margin that all shops lose when that factor is low by one, of sales"
+    )
     category_spread: float = Field(ge=0, description="the same for each category")
     declines_a_year: float = Field(ge=0, description="hazard that a shop begins to lose its customers, a year")
     decline_a_week: Range = Field(description="log sales lost a week while it lasts")

@@ -55,17 +55,31 @@ def _persistent(chance: Chance, purpose: str, weeks: int, rows: int) -> Floats:
 
 def common_demand(world: World, index: int) -> Floats:
     """Log demand that shops of a category share in the world of this number, by week: an array (categories, weeks)."""
-    # sellers have the numbers above 0, the worlds' own chance those below
-    last = -1 - index * (len(CATEGORIES) + 1)
-    everyone = _persistent(Chance(world.seed, np.array([last])), "common", world.weeks, 1)
     kinds = np.arange(len(CATEGORIES), dtype=np.int64)
-    category = _persistent(Chance(world.seed, last - 1 - kinds), "category", world.weeks, len(CATEGORIES))
+    category = _persistent(
+        Chance(world.seed, _last_number(index) - 1 - kinds), "category", world.weeks, len(CATEGORIES)
+    )
     demand = world.demand
     return (
-        demand.common_spread * everyone
+        demand.common_spread * _common_factor(world, index)
         + demand.category_spread * category
         - demand.break_demand * in_break(world)[None, :].astype(np.float64)
     )
+
+
+def margin_squeeze(world: World, index: int) -> Floats:
+    """What goods cost more in each week, as a share of sales: when the common factor is low, and in the break."""
+    demand = world.demand
+    return demand.break_margin * in_break(world) - demand.common_margin * _common_factor(world, index)[0]
+
+
+def _last_number(index: int) -> int:
+    """Sellers have the numbers above 0, the worlds' own chance those below."""
+    return -1 - index * (len(CATEGORIES) + 1)
+
+
+def _common_factor(world: World, index: int) -> Floats:
+    return _persistent(Chance(world.seed, np.array([_last_number(index)])), "common", world.weeks, 1)
 
 
 def in_break(world: World) -> Floats:

@@ -144,8 +144,8 @@ class _Step:
         self.factors = seasons.day_factors(world)
         index, _ = place_in_world(world, traits.number)
         worlds, self.index = np.unique(index, return_inverse=True)
+        self.squeeze = np.stack([seasons.margin_squeeze(world, int(each)) for each in worlds])
         self.common = np.stack([seasons.common_demand(world, int(each)) for each in worlds])
-        self.broken = seasons.in_break(world)
         number = len(traits)
         demand = world.demand
         self.state = traits.spread * self.chance.normal("demand at start")
@@ -258,13 +258,15 @@ class _Step:
         # goods are ordered ahead: a shop stocks up in three weeks and runs its stock down in ten
         gap = 2.6 * self.cost * self.smoothed * ahead - self.stock
         wanted = self.cost * sale_yuan + np.where(gap > 0, 0.35 * np.minimum(gap, 2.0 * self.usual), 0.10 * gap)
-        wanted = np.where(now.is_open, np.maximum(wanted, 0.0), 0.0)
+        # what goods cost over their ordinary price
+        dear = np.maximum(1.0 + self.squeeze[self.index, week] / self.cost, 0.5)
+        wanted = np.where(now.is_open, np.maximum(wanted, 0.0) * dear, 0.0)
         flow["supplier"] = np.minimum(_fen(wanted), np.maximum(cash - kept.astype(np.int64), 0))
         cash = cash - flow["supplier"]
         missing = _fen(wanted) - flow["supplier"]
         fails = (missing * 4 > _fen(wanted)) & (chance.uniform("supplier debit", week) < 0.35)
         flow["failed_supplier"] = np.where(fails, missing, 0)
-        self.stock = np.maximum(self.stock + flow["supplier"] / 100.0 - self.cost * sale_yuan, 0.0)
+        self.stock = np.maximum(self.stock + flow["supplier"] / 100.0 / dear - self.cost * sale_yuan, 0.0)
         # unsold goods lose a hundredth a week
         self.stock *= 0.99
 

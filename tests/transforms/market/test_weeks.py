@@ -216,6 +216,20 @@ def test_the_closing_of_a_shop_raises_the_hazard_of_its_owners_others() -> None:
     assert closings[0.2][1] > closings[0.0][1] + 0.1
 
 
+def test_in_the_regime_break_goods_cost_more_and_never_before_it() -> None:
+    world = load_world("demo", sellers=200, days=364)
+    demand = world.demand.model_copy(update={"break_day": 182, "break_days": 91})
+    told = []
+    for margin in (0.0, 0.05):
+        broken = world.model_copy(update={"demand": demand.model_copy(update={"break_margin": margin})})
+        rows = simulate_sellers(broken, np.arange(1, 201))
+        week = rows["week"].to_numpy()
+        spent = np.bincount(week, rows["supplier"].to_numpy()) / np.bincount(week, rows["sale"].to_numpy())
+        told.append(spent)
+    assert (told[0][:26] == told[1][:26]).all()
+    assert 1.01 < told[1][26:39].sum() / told[0][26:39].sum() < 1.10
+
+
 def test_brushing_is_of_rings_and_likelier_below_the_edge() -> None:
     world = load_world("demo")
     traits = traits_of(world, np.arange(1, 40_001))
