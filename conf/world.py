@@ -17,6 +17,8 @@ from conf.errors import UserError
 from conf.files import Strict, parse_yaml, read_yaml, validate
 
 DAYS_A_WEEK = 7
+FAMILY = 20
+"""Shops that follow one another and may have owners in common; always simulated together."""
 
 
 def _as_tuple(value: Any) -> Any:
@@ -58,6 +60,14 @@ class Shops(Part):
     closing_a_year: Range = Field(description="hazard of closing for other reasons than distress, a year")
     brushing_shops: Share = Field(description="share of shops that buy from themselves")
     brushed_orders: Range = Field(description="of those shops: share of orders that are bought by themselves")
+    brushed_at_edge: Positive = Field(
+        description="how many times likelier it is just below the sales from which the early rule approves"
+    )
+    ringed: Share = Field(description="share of them that do so in rings, for one another, with the same buyers")
+    siblings: Share = Field(description="share of shops that belong to the owner of the shop before them")
+    contagion_a_week: Share = Field(
+        description="hazard of closing, a week, for half a year after a shop of the same owner closed or went bad"
+    )
 
 
 class Demand(Part):
@@ -65,8 +75,20 @@ class Demand(Part):
 
     persistence: Range = Field(description="of log demand from a week to the next")
     spread: Range = Field(description="standard deviation of log demand of a shop")
+    weekdays: Annotated[tuple[Positive, ...], BeforeValidator(_as_tuple), Field(min_length=7, max_length=7)] = Field(
+        description="sales of a Monday to a Sunday over the mean day"
+    )
+    weekend_spread: float = Field(ge=0, description="standard deviation over shops of log sales of Saturday and Sunday")
+    day_spread: float = Field(ge=0, description="standard deviation of log sales of a day around its week")
+    day_persistence: Share = Field(description="of that from a day to the next")
+    resting_days: Range = Field(description="share of days on which a shop rests; evenly in logs over shops")
+    resting_spells_a_year: float = Field(ge=0, description="hazard that a shop rests for weeks, a year")
+    resting_spell_weeks: Range
     trend_spread: Positive = Field(description="standard deviation over shops of yearly growth, in logs")
     common_spread: float = Field(ge=0, description="standard deviation of the factor common to all shops, in logs")
+    common_margin: float = Field(
+        ge=0, description="margin that all shops lose when that factor is low by one, of sales"
+    )
     category_spread: float = Field(ge=0, description="the same for each category")
     declines_a_year: float = Field(ge=0, description="hazard that a shop begins to lose its customers, a year")
     decline_a_week: Range = Field(description="log sales lost a week while it lasts")
@@ -93,9 +115,18 @@ class Money(Part):
 
 
 class Lending(Part):
-    """The early era: a crude rule of size, and some random approvals."""
+    """Two eras: a crude rule of size with some random approvals; then a rule of visible risk, and random approvals
+    whose recorded probability falls with risk.
+    """
 
     first_day: int = Field(ge=0, description="day on which lending begins, counted from the first day")
+    better_rule_day: int = Field(ge=0, description="day from which a rule of risk takes the place of that of size")
+    cut_off: float = Field(description="visible risk, in log-odds, up to which the better rule approves")
+    random_at_cut_off: Positive = Field(le=1, description="chance of approval just above the cut-off")
+    random_at_worst: Positive = Field(
+        le=1, description="chance of approval of the worst; between, it falls evenly in logs"
+    )
+    random_reach: Positive = Field(description="log-odds above the cut-off at which the worst begin")
     least_monthly_sales_yuan: Positive = Field(description="monthly platform sales from which the rule approves")
     random_approval: Share = Field(description="chance of approval below that")
     limit_share: Positive = Field(description="limit as a share of monthly platform sales")
@@ -120,11 +151,19 @@ class Faults(Part):
     duplicated: Share = Field(description="delivered a second time, the same day or up to 5 days later")
     broken: Share = Field(description="cannot be read: no plain amount, unknown kind, no shop, a time to come")
     corrected: Share = Field(description="taken back later by a correction, half of them with an amended record")
+    conflicting: Share = Field(description="delivered again under the same id with another amount")
+    clock: Share = Field(description="said to have happened one to three days after the delivery that tells of it")
+    drifted_files: Share = Field(
+        description="of files of orders and payments: a column renamed, one more, or one of another type"
+    )
+    truncated_files: Share = Field(description="of files of orders and payments: cut off in the middle")
 
     @model_validator(mode="after")
     def _one_fault_a_record(self) -> Self:
-        if self.duplicated + self.broken + self.corrected > 1:
-            raise ValueError("duplicated + broken + corrected: more than all records")
+        if self.duplicated + self.broken + self.corrected + self.conflicting + self.clock > 1:
+            raise ValueError("duplicated + broken + corrected + conflicting + clock: more than all records")
+        if self.drifted_files + self.truncated_files > 1:
+            raise ValueError("drifted_files + truncated_files: more than all files")
         return self
 
 
@@ -134,7 +173,10 @@ class World(Part):
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
     name: str = Field(pattern=r"^[a-z0-9_]+$")
-    sellers: int = Field(ge=1, le=999_999)
+    sellers: int = Field(ge=1, le=99_999_999, description="shops of one world")
+    worlds: int = Field(default=1, ge=1, le=100_000, description="worlds in one run, each with its own common shocks")
+    first_world: int = Field(default=0, ge=0, le=100_000, description="number of the run's first world")
+    lends: bool = Field(default=True, description="false: the same world without a loan, the counterfactual")
     first_day: Annotated[date, BeforeValidator(lambda v: date.fromisoformat(v) if isinstance(v, str) else v)]
     days: int = Field(ge=7, le=7_300)
     seed: int = Field(ge=0, lt=2**63)
@@ -143,6 +185,12 @@ class World(Part):
     money: Money
     lending: Lending
     faults: Faults
+
+    @property
+    def families(self) -> range:
+        """Numbers of the families (shops that may have one owner) of the worlds of this run."""
+        a_world = -(-self.sellers // FAMILY)
+        return range(self.first_world * a_world, (self.first_world + self.worlds) * a_world)
 
     @property
     def weeks(self) -> int:
@@ -164,9 +212,9 @@ def world_names() -> list[str]:
 
 
 def load_world(
-    name_or_file: str, sellers: int | None = None, days: int | None = None, seed: int | None = None
+    name_or_file: str, sellers: int | None = None, days: int | None = None, seed: int | None = None, **others: Any
 ) -> World:
-    """Read a world by name (``demo``) or from a YAML file (``./mine.yml``); the numbers given here win over the file's.
+    """Read a world by name (``demo``) or from a YAML file (``./mine.yml``); what is given here wins over the file's.
 
     Raises UserError that lists every wrong or missing key, each with the place where it stands.
     """
@@ -180,8 +228,8 @@ def load_world(
         raise UserError(
             f"world {name_or_file}: there is none; known: {', '.join(world_names())}, or a path to a .yml file"
         )
-    for key, value in (("sellers", sellers), ("days", days), ("seed", seed)):
+    for key, value in {"sellers": sellers, "days": days, "seed": seed, **others}.items():
         if value is not None:
             data[key] = value
-            places[(key,)] = f"--{key}"
+            places[(key,)] = f"--{key.replace('_', '-')}"
     return validate(World, data, places, name)

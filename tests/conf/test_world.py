@@ -28,5 +28,5 @@ def test_every_mistake_is_told_with_its_place(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_says_which_there_are() -> None:
-    with pytest.raises(UserError, match="known: demo"):
+    with pytest.raises(UserError, match="known: busy, demo, faulty"):
         load_world("mars")

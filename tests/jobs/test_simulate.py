@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
@@ -102,6 +105,77 @@ def test_the_world_file_says_what_it_was_made_from(small: Path) -> None:
     body = json.loads((small / "world.json").read_text())
     assert body["digest"] == world.digest()
     assert body["world"]["sellers"] == 20
+
+
+@pytest.fixture(scope="module")
+def faulty(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("faulty") / "world"
+    world = load_world("faulty", sellers=40, days=112)
+    files = world.faults.model_copy(update={"drifted_files": 0.3, "truncated_files": 0.15})
+    simulate(spark, world.model_copy(update={"faults": files}), str(folder))
+    return folder
+
+
+def planted_files(folder: Path) -> dict[str, str]:
+    rows = pq.read_table(folder / "truth" / "faults").to_pylist()
+    return {row["file"]: row["fault"] for row in rows if row["file"] is not None}
+
+
+def test_every_file_that_is_wrong_is_listed_and_no_other(faulty: Path) -> None:
+    planted, found = planted_files(faulty), {}
+    sound = {feed: set() for feed in ("sellers", "orders", "payments", "loans")}
+    for file in sorted((faulty / "deliveries").rglob("*.parquet")):
+        name = str(file.relative_to(faulty / "deliveries"))
+        try:
+            schema = pq.read_schema(file)
+        except pa.ArrowInvalid:
+            found[name] = "truncated file"
+            continue
+        if "amount_yuan" in schema.names:
+            found[name] = "renamed column"
+        elif "channel" in schema.names:
+            found[name] = "extra column"
+        elif "amount" in schema.names and schema.field("amount").type == pa.float64():
+            found[name] = "retyped column"
+        else:
+            sound[file.parts[-2]].add(tuple(zip(schema.names, map(str, schema.types), strict=True)))
+    assert found == planted
+    assert set(planted.values()) == {"truncated file", "renamed column", "extra column", "retyped column"}
+    assert {feed: len(schemas) for feed, schemas in sound.items()} == dict.fromkeys(sound, 1)
+
+
+def test_the_listed_records_are_those_in_the_files(faulty: Path) -> None:
+    """Of duplicates, conflicts, corrections and amendments, in the files that can be read."""
+    broken = planted_files(faulty)
+    rows = pq.read_table(faulty / "truth" / "faults").to_pylist()
+    readable = [row for row in rows if f"{row['delivered_on']}/{row['feed']}/part-0.parquet" not in broken]
+    told = Counter((row["feed"], row["fault"]) for row in readable if row["file"] is None)
+    assert {fault for _, fault in told} == {
+        "late", "duplicate", "broken", "correction", "amendment", "conflict", "clock",
+    }  # fmt: skip
+    for feed in ("orders", "payments"):
+        files = [
+            file
+            for file in (faulty / "deliveries").glob(f"*/{feed}/*.parquet")
+            if str(file.relative_to(faulty / "deliveries")) not in broken
+        ]
+        records = [row for file in files for row in pq.read_table(file).to_pylist()]
+        assert sum(row["voids"] is not None for row in records) == told[feed, "correction"]
+        assert sum(row["event_id"].endswith(".amended") for row in records) == told[feed, "amendment"]
+        after = sum(
+            row["voids"] is None and (row["at"] + timedelta(hours=8)).date() > row["delivered_on"] for row in records
+        )
+        late_to_come = sum(
+            (row["at"] + timedelta(hours=8)).date() > row["delivered_on"] + timedelta(20) for row in records
+        )
+        assert after - late_to_come == told[feed, "clock"] > 0
+
+
+def test_the_worlds_of_a_run_are_in_the_sellers_files(spark: SparkSession, tmp_path: Path) -> None:
+    folder = str(tmp_path / "many")
+    simulate(spark, load_world("demo", sellers=10, days=14, worlds=3), folder)
+    told = spark.read.parquet(f"{folder}/deliveries/*/sellers").select("world").distinct().collect()
+    assert {row["world"] for row in told} == {"demo-0", "demo-1", "demo-2"}
 
 
 def test_the_help_says_what_synthetic_data_cannot_show() -> None:

@@ -47,6 +47,8 @@ class Condition:
     need: Floats
     """0: the cash that the shop tries to hold; 1: none of it."""
     monthly_sales: Longs
+    risk: Floats
+    """Log-odds from what the platform sees."""
     demand: Floats
     debt_service_rate: Floats
     weeks_since_loss: Longs
@@ -72,6 +74,7 @@ class Loans:
         self._next_serial = np.zeros(number, dtype=np.int64)
         self._next_ask_week = np.zeros(number, dtype=np.int64)
         self.is_barred: Flags = np.zeros(number, dtype=bool)
+        self._new_bads: Flags = np.zeros(number, dtype=bool)
         self._events: list[dict[str, Longs | Floats]] = []
 
     @property
@@ -86,6 +89,11 @@ class Loans:
     def falling_due(self, until_day: int) -> Longs:
         """Principal unpaid that is due before a day, fen a seller."""
         return np.where(self._due_day < until_day, self._due, 0).sum(axis=(1, 2))
+
+    def take_new_bads(self) -> Flags:
+        """Sellers with a loan that went bad since this was last asked."""
+        bads, self._new_bads = self._new_bads, np.zeros_like(self._new_bads)
+        return bads
 
     def _tell(self, kind: int, seller: Longs, **values: Longs | Floats | int | float) -> None:
         if len(seller):
@@ -109,12 +117,23 @@ class Loans:
         order = np.lexsort((columns["second"], columns["day"], columns["seller"]))
         return {name: values[order] for name, values in columns.items()}
 
+    def approval(self, day: int, now: Condition) -> tuple[Flags, Floats]:
+        """Whom the era's rule approves, and the chance of approval of the others."""
+        lending = self._world.lending
+        if day < lending.better_rule_day:
+            by_rule = now.monthly_sales >= lending.least_monthly_sales_yuan * 100
+            return by_rule, np.full(len(by_rule), lending.random_approval)
+        above = np.clip((now.risk - lending.cut_off) / lending.random_reach, 0.0, 1.0)
+        fall = np.log(lending.random_at_worst / lending.random_at_cut_off)
+        # as it is written in the file, six digits: what is recorded is what was drawn against
+        return now.risk <= lending.cut_off, np.round(lending.random_at_cut_off * np.exp(fall * above), 6)
+
     def draw(self, week: int, now: Condition) -> Longs:
         """Let sellers apply and draw; return what each was paid out, fen."""
         lending, chance, traits = self._world.lending, self._chance, self._traits
         paid_out = np.zeros(len(traits), dtype=np.int64)
         first = week * DAYS_A_WEEK
-        if first < lending.first_day:
+        if first < lending.first_day or not self._world.lends:
             return paid_out
         is_past_due = (self.oldest_due_day() < first).any(axis=1)
         has_slot = (self.outstanding == 0).any(axis=1)
@@ -126,8 +145,8 @@ class Loans:
         wants = (chance.uniform("ask", week) < 1.0 / (1.0 + np.exp(-odds))) & (week >= self._next_ask_week)
         in_vain = wants & asks_in_vain & (chance.uniform("ask in vain", week) < 0.2)
         asks = wants & could_ask
-        by_rule = now.monthly_sales >= lending.least_monthly_sales_yuan * 100
-        by_chance = ~by_rule & (chance.uniform("random approval", week) < lending.random_approval)
+        by_rule, random = self.approval(first, now)
+        by_chance = ~by_rule & (chance.uniform("random approval", week) < random)
         share = np.where(by_rule, lending.limit_share, lending.random_limit_share)
         limit = np.minimum(now.monthly_sales * share, lending.largest_yuan * 100) - self.owed
         # the needier ask for more of their limit; whole hundreds of yuan
@@ -166,7 +185,7 @@ class Loans:
         term = np.where(term_draw < 0.35, 30, np.where(term_draw < 0.65, 60, 90)).astype(np.int64)
         parts = np.where(chance.uniform("instalments", week, who) < 0.5, 1, term // 30)
         rate = np.round(chance.between("rate", lending.daily_rate, week, who), 6)
-        probability = np.where(by_rule[who], 1.0, lending.random_approval)
+        probability = np.where(by_rule[who], 1.0, random[who])
         told = {"serial": serial, "day": day, "amount": amount}
         self._tell(APPLIED, who, second=second, **told)
         self._tell(APPROVED, who, second=second + 60, daily_rate=rate, term_days=term, probability=probability, **told)
@@ -311,6 +330,7 @@ class Loans:
         )
         self._is_bad[:, slot] |= is_new
         self.is_barred |= is_new
+        self._new_bads |= is_new
         is_hopeless = is_live & (past_due >= self._write_off_days[:, slot])
         who = np.flatnonzero(is_hopeless)
         day = self.oldest_due_day()[who, slot] + self._write_off_days[who, slot]

@@ -1,10 +1,10 @@
 """Sellers' weeks -> what happened to their loans."""
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from conf.world import World
-from transforms.market.files import SECONDS_A_DAY, day_on, instant, shop_id
+from transforms.market.files import SECONDS_A_DAY, day_on, instant, numbered, shop_id
 
 
 def loan_events(weeks: DataFrame, world: World) -> DataFrame:
@@ -15,9 +15,11 @@ def loan_events(weeks: DataFrame, world: World) -> DataFrame:
     """
     events = _exploded(weeks).filter((F.col("event.kind") != "defaulted") & (F.col("event.day") < world.days))
     seconds = F.col("event.day").cast("bigint") * SECONDS_A_DAY + F.col("event.second")
-    loan_id = F.format_string("L%06d-%04d", "number", "event.serial")
+    loan_id = _loan_id()
     return events.select(
-        F.concat_ws("-", loan_id, "event.kind", F.format_string("%03d-%02d", "week", "place")).alias("event_id"),
+        F.concat_ws("-", loan_id, "event.kind", numbered("", F.col("week"), 3), numbered("", F.col("place"), 2)).alias(
+            "event_id"
+        ),
         shop_id("number").alias("shop_id"),
         F.col("event.day").alias("day"),
         instant(world, seconds).alias("at"),
@@ -40,7 +42,7 @@ def default_causes(weeks: DataFrame, world: World) -> DataFrame:
         .filter(F.col("event.kind") == "defaulted")
         .select(
             shop_id("number").alias("shop_id"),
-            F.format_string("L%06d-%04d", "number", "event.serial").alias("loan_id"),
+            _loan_id().alias("loan_id"),
             day_on(world, F.col("event.day")).alias("bad_on"),
             "event.amount_fen",
             "event.cause",
@@ -50,3 +52,8 @@ def default_causes(weeks: DataFrame, world: World) -> DataFrame:
 
 def _exploded(weeks: DataFrame) -> DataFrame:
     return weeks.select("number", "week", F.posexplode("loan_events").alias("place", "event"))
+
+
+def _loan_id() -> Column:
+    """L000123-0004."""
+    return F.concat(numbered("L", F.col("number")), numbered("-", F.col("event.serial"), 4))

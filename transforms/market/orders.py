@@ -4,13 +4,9 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from conf.world import World
-from transforms.market.files import SECONDS_A_DAY, instant, shop_id, word_at
+from transforms.market.buyers import buyer_id, fake_buyer
+from transforms.market.files import SECONDS_A_DAY, instant, numbered, shop_id, word_at
 from transforms.market.seasons import CATEGORY_NAMES
-
-BUYERS_A_SHOP = 45
-"""Buyers of the whole marketplace for each shop in it."""
-FAKE_BUYERS = 9
-"""A shop that buys from itself does so under so many names, seen in no other shop."""
 
 _KEY = ("number", "week", "place")
 
@@ -24,6 +20,7 @@ def order_events(weeks: DataFrame, world: World) -> DataFrame:
         "number",
         "week",
         "category",
+        "ring",
         "closed_day",
         "distress",
         "quality",
@@ -34,6 +31,7 @@ def order_events(weeks: DataFrame, world: World) -> DataFrame:
         "week",
         "place",
         "category",
+        "ring",
         "closed_day",
         "distress",
         "quality",
@@ -59,41 +57,43 @@ def order_events(weeks: DataFrame, world: World) -> DataFrame:
             "ship_hours + case when brushed then 2 + 14 * u_confirm_hours else 60 + 180 * u_confirm_hours end"
         ).alias("confirm_hours"),
     )
-    events = timed.select(
-        "number",
-        "week",
-        "place",
-        "category",
-        "closed_day",
-        "paid_second",
-        "chance",
-        "brushed",
-        F.explode(F.filter(F.array(*_stages()), lambda stage: stage.isNotNull())).alias("stage"),
-    ).select(
-        "*",
-        F.floor((F.col("paid_second") + F.col("stage.hours") * 3600) / SECONDS_A_DAY).cast("int").alias("day"),
-    )
-    is_told = (F.col("day") < world.days) & (F.col("closed_day").isNull() | (F.col("day") < F.col("closed_day")))
-    order_id = F.format_string("O%06d-%03d-%02d", "number", "week", "place")
     # the square draws most orders from few of a shop's buyers: they come again
     pool = F.lit(40) + F.pmod(F.xxhash64("number"), F.lit(60))
     spread = F.pmod(F.xxhash64(F.col("chance"), F.lit("buyer")), F.lit(1 << 20)) / F.lit(1 << 20)
     regular = F.xxhash64(F.lit(world.seed), F.lit("pool"), F.col("number"), F.floor(pool * spread * spread))
-    everyone = world.sellers * BUYERS_A_SHOP
-    fake = everyone + F.col("number") * FAKE_BUYERS + F.pmod("chance", F.lit(FAKE_BUYERS))
-    buyer = F.when(F.col("brushed"), fake).otherwise(F.pmod(regular, F.lit(everyone)))
+    buyer = F.when(F.col("brushed"), fake_buyer(world, F.col("chance"))).otherwise(buyer_id(world, regular))
+    # names are put together once an order, before its three or four events
+    events = timed.select(
+        "category",
+        "closed_day",
+        "paid_second",
+        "chance",
+        shop_id("number").alias("shop_id"),
+        F.concat_ws(
+            "-", numbered("O", F.col("number")), numbered("", F.col("week"), 3), numbered("", F.col("place"), 2)
+        ).alias("order_id"),
+        buyer.alias("buyer_id"),
+        F.concat(numbered("I", F.col("number")), numbered("-", F.pmod("chance", F.lit(20)), 2)).alias("item_id"),
+        # not F.filter, which is interpreted
+        F.explode(F.array(*_stages())).alias("stage"),
+    ).select(
+        "*",
+        F.floor((F.col("paid_second") + F.col("stage.hours") * 3600) / SECONDS_A_DAY).cast("int").alias("day"),
+    )
+    is_open = F.col("closed_day").isNull() | (F.col("day") < F.col("closed_day"))
+    is_told = F.col("stage").isNotNull() & (F.col("day") < world.days) & is_open
     is_goods = F.col("stage.what") == "paid"
     quantity = F.pmod(F.xxhash64("chance", F.lit("quantity")), F.lit(3)) + 1
     return events.filter(is_told).select(
-        F.concat_ws("-", order_id, "stage.what").alias("event_id"),
-        shop_id("number").alias("shop_id"),
+        F.concat_ws("-", "order_id", "stage.what").alias("event_id"),
+        "shop_id",
         "day",
         instant(world, F.col("paid_second") + F.col("stage.hours") * 3600).alias("at"),
-        order_id.alias("order_id"),
-        F.format_string("B%08d", buyer).alias("buyer_id"),
+        "order_id",
+        "buyer_id",
         "stage.what",
         "stage.amount_fen",
-        F.when(is_goods, F.format_string("I%06d-%02d", "number", F.pmod("chance", F.lit(20)))).alias("item_id"),
+        F.when(is_goods, F.col("item_id")).alias("item_id"),
         F.when(is_goods, word_at(CATEGORY_NAMES, "category")).alias("category"),
         F.when(
             is_goods,

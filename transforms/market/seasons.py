@@ -22,9 +22,6 @@ CATEGORY_NAMES = tuple(CATEGORIES)
 _TABLE = np.array(list(CATEGORIES.values()))
 CATEGORY_SHARE, REFUND_RATE = _TABLE[:, 0], _TABLE[:, 5]
 
-WEEKDAY = np.array([1.02, 1.03, 1.02, 1.0, 0.98, 0.95, 1.0])
-"""Monday to Sunday: online sales are flat over the week, a little weaker at its end."""
-
 
 def day_factors(world: World) -> Floats:
     """Sales of a category on each day over its ordinary day: an array (categories, 7 * weeks)."""
@@ -41,7 +38,7 @@ def day_factors(world: World) -> Floats:
         # carriers rest around the lunar new year
         if (day.month, day.day) >= (1, 28) and (day.month, day.day) <= (2, 12):
             factors[:, number] *= 0.65
-        factors[:, number] *= WEEKDAY[day.weekday()]
+        factors[:, number] *= world.demand.weekdays[day.weekday()]
     return factors
 
 
@@ -56,17 +53,33 @@ def _persistent(chance: Chance, purpose: str, weeks: int, rows: int) -> Floats:
     return path
 
 
-def common_demand(world: World) -> Floats:
-    """Log demand that shops of a category share, by week: an array (categories, weeks)."""
-    everyone = _persistent(Chance(world.seed, np.array([-1])), "common", world.weeks, 1)
+def common_demand(world: World, index: int) -> Floats:
+    """Log demand that shops of a category share in the world of this number, by week: an array (categories, weeks)."""
     kinds = np.arange(len(CATEGORIES), dtype=np.int64)
-    category = _persistent(Chance(world.seed, -2 - kinds), "category", world.weeks, len(CATEGORIES))
+    category = _persistent(
+        Chance(world.seed, _last_number(index) - 1 - kinds), "category", world.weeks, len(CATEGORIES)
+    )
     demand = world.demand
     return (
-        demand.common_spread * everyone
+        demand.common_spread * _common_factor(world, index)
         + demand.category_spread * category
         - demand.break_demand * in_break(world)[None, :].astype(np.float64)
     )
+
+
+def margin_squeeze(world: World, index: int) -> Floats:
+    """What goods cost more in each week, as a share of sales: when the common factor is low, and in the break."""
+    demand = world.demand
+    return demand.break_margin * in_break(world) - demand.common_margin * _common_factor(world, index)[0]
+
+
+def _last_number(index: int) -> int:
+    """Sellers have the numbers above 0, the worlds' own chance those below."""
+    return -1 - index * (len(CATEGORIES) + 1)
+
+
+def _common_factor(world: World, index: int) -> Floats:
+    return _persistent(Chance(world.seed, np.array([_last_number(index)])), "common", world.weeks, 1)
 
 
 def in_break(world: World) -> Floats:

@@ -10,9 +10,9 @@ from pyspark.sql import functions as F
 
 from conf.world import DAYS_A_WEEK, World
 from transforms.market.chance import uniform_column, whole_column
-from transforms.market.files import day_on, shop_id, word_at
+from transforms.market.files import day_on, numbered, shop_id, word_at
 from transforms.market.seasons import CATEGORY_NAMES
-from transforms.market.traits import REGIONS, traits_of
+from transforms.market.traits import REGIONS, members, traits_of
 
 _SQL_TYPES = {"i": "bigint", "f": "double", "b": "boolean"}
 """By numpy's letter of the kind."""
@@ -32,24 +32,23 @@ def seller_versions(weeks: DataFrame, world: World) -> DataFrame:
         .when(is_first, F.col("opened_day"))
         .otherwise(first + whole_column(world.seed, "version day", DAYS_A_WEEK, "number", "week"))
     )
-    # one shop in sixteen belongs to the owner of the shop before it
-    is_sibling = (uniform_column(world.seed, "sibling", "number") < 0.0625) & (F.col("number") > 1)
-    versions = weeks.filter("profile_changed").select(
-        "*", day.alias("day"), is_last.alias("is_last"), (F.col("number") - is_sibling.cast("bigint")).alias("owner")
-    )
+    versions = weeks.filter("profile_changed").select("*", day.alias("day"), is_last.alias("is_last"))
     own_device = F.when(uniform_column(world.seed, "device", "number") < 0.3, F.col("number")).otherwise(F.col("owner"))
     return versions.filter(F.col("day") < world.days).select(
         shop_id("number").alias("shop_id"),
         day_on(world, F.col("day")).alias("changed_on"),
         day_on(world, F.col("registered_day")).alias("opened_on"),
+        F.concat_ws("-", F.lit(world.name), F.call_function("div", F.col("number") - 1, F.lit(world.sellers))).alias(
+            "world"
+        ),
         word_at(REGIONS, "region").alias("region"),
         word_at(CATEGORY_NAMES, "category").alias("category"),
         F.when(uniform_column(world.seed, "owner type", "owner") < 0.7, "person")
         .otherwise("company")
         .alias("owner_type"),
-        F.format_string("P%06d", "owner").alias("owner_id"),
-        F.format_string("A%06d-%d", "owner", "payout_account").alias("payout_account"),
-        F.format_string("D%06d", own_device).alias("device_id"),
+        numbered("P", F.col("owner")).alias("owner_id"),
+        F.concat_ws("-", numbered("A", F.col("owner")), "payout_account").alias("payout_account"),
+        numbered("D", own_device).alias("device_id"),
         (uniform_column(world.seed, "verified", "number") < 0.97).alias("verified"),
         "penalty_points",
         F.when(F.col("is_last"), day_on(world, F.col("closed_day"))).alias("closed_on"),
@@ -58,15 +57,15 @@ def seller_versions(weeks: DataFrame, world: World) -> DataFrame:
     )
 
 
-def seller_traits(numbers: DataFrame, world: World) -> DataFrame:
+def seller_traits(families: DataFrame, world: World) -> DataFrame:
     """One row a seller: what it was born with, for the truth. Yuan and weeks; see `Traits`."""
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            traits = traits_of(world, batch.column(0).to_numpy(zero_copy_only=False).astype(np.int64))
+            traits = traits_of(world, members(world, batch.column(0).to_numpy()))
             yield pa.RecordBatch.from_pydict({field.name: getattr(traits, field.name) for field in fields(traits)})
 
     # the annotations are numpy aliases: one seller's traits say the types
-    sample = traits_of(world, np.zeros(1, dtype=np.int64))
+    sample = traits_of(world, np.ones(1, dtype=np.int64))
     schema = ", ".join(f"{field.name} {_SQL_TYPES[getattr(sample, field.name).dtype.kind]}" for field in fields(sample))
-    return numbers.select("id").mapInArrow(run, schema)
+    return families.select("id").mapInArrow(run, schema)

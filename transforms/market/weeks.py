@@ -11,14 +11,14 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from conf.world import DAYS_A_WEEK, World
+from conf.world import DAYS_A_WEEK, FAMILY, World
 from transforms.market import seasons
 from transforms.market.borrowing import CAUSES, KINDS, NEVER, Condition, Loans
 from transforms.market.chance import Chance, Floats, Longs
-from transforms.market.traits import Traits, traits_of
+from transforms.market.traits import Traits, members, place_in_world, traits_of
 
-SELLERS_AT_ONCE = 2_000
-"""About 280 MB at 210 weeks, once the weeks' rows are put together."""
+ROWS_AT_ONCE = 2_500_000
+"""Seller-weeks and orders that a worker holds: about 280 MB, 2,000 sellers of the demo."""
 
 MONEY = (
     "sale",
@@ -73,6 +73,8 @@ _ARROW = pa.schema(
         ("profile_changed", pa.bool_()),
         ("quality", pa.float64()),
         ("account_day", pa.int32()),
+        ("ring", pa.int64()),
+        ("owner", pa.int64()),
         *((name, pa.float64()) for name in LATENT),
         ("cash_before", pa.int64()),
         *((name, pa.int64()) for name in MONEY),
@@ -85,7 +87,7 @@ _ARROW = pa.schema(
 WEEKS_SCHEMA = (
     "number bigint, week int, category int, region int, registered_day int, "
     "opened_day int, closed_day int, is_open boolean, penalty_points int, payout_account int, "
-    "profile_changed boolean, quality double, account_day int, "
+    "profile_changed boolean, quality double, account_day int, ring bigint, owner bigint, "
     + ", ".join(f"{name} double" for name in LATENT)
     + ", cash_before bigint, "
     + ", ".join(f"{name} bigint" for name in MONEY)
@@ -98,19 +100,24 @@ WEEKS_SCHEMA = (
 )
 
 
-def seller_weeks(numbers: DataFrame, world: World) -> DataFrame:
-    """Simulate the sellers of `numbers` (column id): one row a seller and week in which the shop is open or a loan
-    event happens. `closed_day` is that of the whole history, null where the shop never closes.
+def seller_weeks(families: DataFrame, world: World) -> DataFrame:
+    """Simulate the sellers of `families` (column id, of `World.families`): one row a seller and week in which the shop
+    is open or a loan event happens. `closed_day` is that of the whole history, null where the shop never closes.
     """
-    return numbers.select("id").mapInArrow(_simulation(world), WEEKS_SCHEMA)
+    return families.select("id").mapInArrow(_simulation(world), WEEKS_SCHEMA)
 
 
 def _simulation(world: World) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    rows_a_family = FAMILY * world.weeks * (5.0 + world.shops.orders_a_week)
+    at_once = max(1, int(ROWS_AT_ONCE / rows_a_family))
+
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            numbers = batch.column(0).to_numpy(zero_copy_only=False).astype(np.int64)
-            for start in range(0, len(numbers), SELLERS_AT_ONCE):
-                yield from simulate_sellers(world, numbers[start : start + SELLERS_AT_ONCE]).to_batches()
+            families = batch.column(0).to_numpy(zero_copy_only=False).astype(np.int64)
+            for start in range(0, len(families), at_once):
+                numbers = members(world, families[start : start + at_once])
+                # small batches: what Spark reads next need not hold 400,000 rows with their orders at once
+                yield from simulate_sellers(world, numbers).to_batches(max_chunksize=20_000)
 
     return run
 
@@ -120,7 +127,7 @@ def _fen(yuan: Floats) -> Longs:
 
 
 def simulate_sellers(world: World, numbers: Longs) -> pa.Table:
-    """The weeks of some sellers, in order of week and of `numbers`."""
+    """The weeks of some sellers (whole families), in order of week and of `numbers`."""
     traits = traits_of(world, numbers)
     step = _Step(world, traits)
     rows = [step.run(week) for week in range(world.weeks)]
@@ -135,11 +142,15 @@ class _Step:
         self.chance = Chance(world.seed, traits.number)
         self.loans = Loans(world, traits, self.chance)
         self.factors = seasons.day_factors(world)
-        self.common = seasons.common_demand(world)
-        self.broken = seasons.in_break(world)
+        index, _ = place_in_world(world, traits.number)
+        worlds, self.index = np.unique(index, return_inverse=True)
+        self.squeeze = np.stack([seasons.margin_squeeze(world, int(each)) for each in worlds])
+        self.common = np.stack([seasons.common_demand(world, int(each)) for each in worlds])
         number = len(traits)
         demand = world.demand
         self.state = traits.spread * self.chance.normal("demand at start")
+        self.rests_until = np.zeros(number, dtype=np.int64)
+        self.day_state = self.chance.normal("day at start")
         self.decline = np.zeros(number)
         self.decline_until = np.zeros(number, dtype=np.int64)
         self.decline_slope = np.zeros(number)
@@ -166,25 +177,32 @@ class _Step:
         self.points = np.zeros(number, dtype=np.int64)
         self.account = np.zeros(number, dtype=np.int64)
         self.account_day = traits.registered_day.copy()
+        _, self.family_owner = np.unique(traits.owner, return_inverse=True)
+        self.shaken_until = np.zeros(number, dtype=np.int64)
+        # what the platform sees of risk: failed debits of about ten weeks, and sales against those of the last year
+        self.failures = np.zeros(number)
+        self.yearly = self.usual.copy()
 
     def run(self, week: int) -> dict[str, Any]:
         """Live one week of every seller; return its columns, with orders and loan events beside."""
         traits, chance, first = self.traits, self.chance, week * DAYS_A_WEEK
         is_open = (traits.opened_day < first + DAYS_A_WEEK) & (self.closed_day >= first + DAYS_A_WEEK)
         profile_changed = is_open & (traits.opened_day >= first)
-        closes = is_open & (chance.uniform("closing", week) < self._closing_chance())
+        closes = is_open & (chance.uniform("closing", week) < self._closing_chance(week))
         closes &= traits.opened_day < first
+        self._shake(week, closes)
         closing_day = first + np.floor(chance.uniform("closing day", week) * DAYS_A_WEEK).astype(np.int64)
         self.closed_day = np.where(closes, closing_day, self.closed_day)
         days = first + np.arange(DAYS_A_WEEK)
         is_selling = (days[None, :] >= traits.opened_day[:, None]) & (days[None, :] < self.closed_day[:, None])
         weights = self.factors[traits.category, first : first + DAYS_A_WEEK] * is_selling
         season = weights.sum(axis=1) / DAYS_A_WEEK
+        weights = weights * self._days(week)
         ahead = self._season(traits.category, week + 2)
 
         demand = self._demand(week)
         goods = np.clip(0.35 + 0.65 * self.stock / np.maximum(1.6 * self.cost * self.smoothed * season, 1.0), 0.0, 1.0)
-        sold = self.usual * np.exp(demand) * season * goods * is_open
+        sold = self.usual * np.exp(demand) * weights.mean(axis=1) * goods * is_open
         orders = self._orders(week, sold, weights, is_open)
         sale_yuan = orders["sold"] / 100.0
         # settled money, without what the shop buys from itself: that comes in and goes round
@@ -221,7 +239,9 @@ class _Step:
         now = Condition(
             is_open=is_open & ~closes,
             need=need,
-            monthly_sales=_fen(self.smoothed * 4.33),
+            # what a shop buys from itself counts for the platform's rule as any order does
+            monthly_sales=_fen(self.smoothed / (1.0 - traits.brushed_share) * 4.33),
+            risk=self._visible_risk(week, cash),
             demand=demand,
             debt_service_rate=self.service / np.maximum(self.smoothed, 1.0),
             weeks_since_loss=self.weeks_since_loss,
@@ -238,13 +258,15 @@ class _Step:
         # goods are ordered ahead: a shop stocks up in three weeks and runs its stock down in ten
         gap = 2.6 * self.cost * self.smoothed * ahead - self.stock
         wanted = self.cost * sale_yuan + np.where(gap > 0, 0.35 * np.minimum(gap, 2.0 * self.usual), 0.10 * gap)
-        wanted = np.where(now.is_open, np.maximum(wanted, 0.0), 0.0)
+        # what goods cost over their ordinary price
+        dear = np.maximum(1.0 + self.squeeze[self.index, week] / self.cost, 0.5)
+        wanted = np.where(now.is_open, np.maximum(wanted, 0.0) * dear, 0.0)
         flow["supplier"] = np.minimum(_fen(wanted), np.maximum(cash - kept.astype(np.int64), 0))
         cash = cash - flow["supplier"]
         missing = _fen(wanted) - flow["supplier"]
         fails = (missing * 4 > _fen(wanted)) & (chance.uniform("supplier debit", week) < 0.35)
         flow["failed_supplier"] = np.where(fails, missing, 0)
-        self.stock = np.maximum(self.stock + flow["supplier"] / 100.0 - self.cost * sale_yuan, 0.0)
+        self.stock = np.maximum(self.stock + flow["supplier"] / 100.0 / dear - self.cost * sale_yuan, 0.0)
         # unsold goods lose a hundredth a week
         self.stock *= 0.99
 
@@ -258,6 +280,10 @@ class _Step:
         cash = cash + rescued - flow["loan_repayment"]
         flow["withdrawal"], cash = self._withdraw(week, now, cash, ordinary)
         self.cash = cash
+        tried = sum((flow[name] > 0 for name in FAILED), np.zeros(len(traits), dtype=np.int64))
+        self.failures = 0.9 * self.failures + tried
+        self.yearly = 0.98 * self.yearly + 0.02 * self.smoothed
+        self._shake(week, self.loans.take_new_bads())
         self.weeks_in_need = np.where(need > 0.8, self.weeks_in_need + 1, 0)
 
         profile_changed = profile_changed | self._profile(week, is_open) | closes
@@ -276,6 +302,8 @@ class _Step:
                 "payout_account": self.account.copy(),
                 "profile_changed": profile_changed,
                 "account_day": self.account_day.copy(),
+                "ring": traits.ring,
+                "owner": traits.owner,
                 **{name: value.copy() for name, value in zip(LATENT, latent, strict=True)},
                 "cash_before": before,
                 **flow,
@@ -283,15 +311,48 @@ class _Step:
             },
         }
 
+    def _days(self, week: int) -> Floats:
+        """What a shop's own days make of its week: an array (sellers, 7), 1 in the mean, 0 where it rests."""
+        chance, demand, first = self.chance, self.world.demand, week * DAYS_A_WEEK
+        rho, spread = demand.day_persistence, demand.day_spread
+        begins = chance.uniform("resting spell", week) < demand.resting_spells_a_year / 52.0
+        length = np.rint(chance.between("spell weeks", demand.resting_spell_weeks, week)).astype(np.int64)
+        self.rests_until = np.where(begins & (self.rests_until <= week), week + length, self.rests_until)
+        rests_all_week = self.rests_until > week
+        days = np.ones((len(self.traits), DAYS_A_WEEK))
+        for number, day in enumerate(range(first, first + DAYS_A_WEEK)):
+            self.day_state = rho * self.day_state + np.sqrt(1.0 - rho**2) * chance.normal("day", day)
+            rests = rests_all_week | (chance.uniform("resting day", day) < self.traits.rests)
+            days[:, number] = np.exp(spread * self.day_state - spread**2 / 2.0) * ~rests
+            if (self.world.first_day.weekday() + day) % DAYS_A_WEEK >= 5:
+                days[:, number] *= self.traits.weekend
+        return days
+
     def _season(self, category: Longs, week: int) -> Floats:
         last = min(week, self.world.weeks - 1) * DAYS_A_WEEK
         return self.factors[:, last : last + DAYS_A_WEEK].mean(axis=1)[category]
 
-    def _closing_chance(self) -> Floats:
+    def _closing_chance(self, week: int) -> Floats:
         # who has been without cash for a quarter gives up at 3 % a week; a hopeless shop at 5 %
         is_worn_out = self.weeks_in_need > 13
         is_deserted = self.decline < -1.2
-        return self.traits.closing_hazard + 0.02 * is_worn_out + 0.04 * is_deserted
+        is_shaken = self.shaken_until > week
+        hazard = self.traits.closing_hazard + 0.02 * is_worn_out + 0.04 * is_deserted
+        return hazard + self.world.shops.contagion_a_week * is_shaken
+
+    def _shake(self, week: int, fails: Any) -> None:
+        """Half a year of fear for the other shops of an owner one of whose shops closes or goes bad."""
+        if fails.any():
+            falls = np.bincount(self.family_owner, weights=fails)[self.family_owner]
+            self.shaken_until = np.where((falls - fails) > 0, week + 26, self.shaken_until)
+
+    def _visible_risk(self, week: int, cash: Longs) -> Floats:
+        """Log-odds from what the platform sees: failed debits, a falling trade, an empty account, a young shop."""
+        turnover = np.maximum(self.smoothed, 1.0)
+        falling = np.clip(np.log(np.maximum(self.yearly, 1.0) / turnover), 0.0, 2.0)
+        weeks_of_cash = np.clip(cash / 100.0 / turnover, 0.0, 3.0)
+        years = np.clip((week * DAYS_A_WEEK - self.traits.registered_day) / 365.0, 0.0, 3.0)
+        return 0.6 * self.failures + 1.5 * falling - 0.7 * weeks_of_cash - 0.2 * years
 
     def _demand(self, week: int) -> Floats:
         traits, chance, demand = self.traits, self.chance, self.world.demand
@@ -306,7 +367,7 @@ class _Step:
         falls = self.decline_until > week
         self.decline = np.where(falls, self.decline - self.decline_slope, self.decline * 0.987)
         grown = np.clip(traits.trend * (week * DAYS_A_WEEK - traits.opened_day) / 365.0, -1.0, 1.0)
-        return self.state + self.decline + grown + self.common[traits.category, week] + self.lift
+        return self.state + self.decline + grown + self.common[self.index, traits.category, week] + self.lift
 
     def _orders(self, week: int, sold: Floats, weights: Floats, is_open: Any) -> dict[str, Any]:
         """Orders of the week: seller, day, amount, brushed, and the totals a seller, fen.

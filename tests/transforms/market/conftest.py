@@ -19,8 +19,10 @@ def many_faults(seed: int = 5, days: int = 217, sellers: int = 80) -> World:
     """A small world in which lending begins at once and every fault is frequent enough to be seen."""
     world = load_world("demo", sellers=sellers, days=days, seed=seed)
     lending = world.lending.model_copy(update={"first_day": 14, "draw_level": -0.5})
-    faults = world.faults.model_copy(update={"late": 0.05, "duplicated": 0.03, "broken": 0.03, "corrected": 0.03})
-    return world.model_copy(update={"lending": lending, "faults": faults})
+    rates = {"late": 0.05, "duplicated": 0.03, "broken": 0.03, "corrected": 0.03, "conflicting": 0.02, "clock": 0.02}
+    faults = world.faults.model_copy(update=rates)
+    shops = world.shops.model_copy(update={"brushing_shops": 0.2})
+    return world.model_copy(update={"shops": shops, "lending": lending, "faults": faults})
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Market:
 
 
 def simulated(spark: SparkSession, world: World, partitions: int) -> DataFrame:
-    return seller_weeks(spark.range(1, world.sellers + 1, 1, partitions), world)
+    return seller_weeks(spark.range(world.families.start, world.families.stop, 1, partitions), world)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """What the marketplace's files say of shops, orders and loans, and what was done to them on purpose."""
 
 from collections import Counter
+from datetime import timedelta
 
 from pyspark.sql import functions as F
 
@@ -63,7 +64,7 @@ def test_one_version_of_a_shop_a_day_and_the_last_says_that_it_closed(market: Ma
     assert last.filter("closed_on <> last").count() == 0
 
 
-def test_brushed_orders_leave_no_trace_and_their_buyers_are_seen_in_one_shop(market: Market) -> None:
+def test_brushed_orders_leave_no_trace_and_their_buyers_are_seen_in_one_ring(market: Market) -> None:
     untraced = market.orders.filter("what = 'shipped' and not logistics")
     everyone = market.world.sellers * 45
     fake = market.orders.filter(F.substring("buyer_id", 2, 8).cast("int") >= everyone)
@@ -71,24 +72,41 @@ def test_brushed_orders_leave_no_trace_and_their_buyers_are_seen_in_one_shop(mar
     assert fake.join(untraced.select("order_id"), "order_id", "left_semi").select("order_id").distinct().count() == (
         fake.filter("what = 'shipped'").count()
     )
-    assert fake.groupBy("buyer_id").agg(F.countDistinct("shop_id").alias("shops")).filter("shops > 1").count() == 0
+    block = F.floor((F.substring("shop_id", 2, 6).cast("int") - 1) / 6)
+    by_buyer = fake.groupBy("buyer_id").agg(
+        F.countDistinct("shop_id").alias("shops"), F.countDistinct(block).alias("blocks")
+    )
+    assert by_buyer.filter("shops > 1").count() > 0
+    assert by_buyer.filter("blocks > 1").count() == 0
+    # the money goes round: a shop pays buyers of its ring, who buy in the ring's other shops too
+    paid = market.payments.filter("what = 'transfer' and direction = 'out'").select(
+        F.col("counterparty_id").alias("buyer_id"), F.col("shop_id").alias("payer"), block.alias("payers_block")
+    )
+    assert paid.filter(F.substring("buyer_id", 2, 8).cast("int") < everyone).count() == 0
+    bought = paid.join(fake.select("buyer_id", "shop_id", block.alias("block")).distinct(), "buyer_id", "inner")
+    assert bought.filter("block <> payers_block").count() == 0
+    assert bought.filter("payer <> shop_id").count() > 0
     assert fake.filter("what = 'confirmed' and hours_since_paid > 24").count() == 0
 
 
 def test_every_planted_fault_is_found_in_the_files_and_no_other(market: Market) -> None:
     records = market.delivered_orders.collect()
     planted = Counter(fault for row in records for fault in row.faults)
-    assert set(planted) == {"late", "duplicate", "broken", "correction", "amendment"}
+    assert set(planted) == {"late", "duplicate", "broken", "correction", "amendment", "conflict", "clock"}
     ids = Counter(row.event_id for row in records)
-    assert sum(count - 1 for count in ids.values()) == planted["duplicate"]
+    assert sum(count - 1 for count in ids.values()) == planted["duplicate"] + planted["conflict"]
+    amounts = {row.event_id: row.amount for row in records if "conflict" not in row.faults}
+    assert all(amounts[row.event_id] != row.amount for row in records if "conflict" in row.faults)
     assert sum(row.voids is not None for row in records) == planted["correction"]
     assert sum(row.event_id.endswith(".amended") for row in records) == planted["amendment"]
     days = {row.event_id: row.delivered_on for row in records if not row.faults}
     original = {row.event_id for row in records}
     for row in records:
         is_plain = row.amount.replace(".", "", 1).isdigit()
-        is_known = row.what != "undefined" and row.shop_id is not None and row.at.date() <= row.delivered_on
-        assert ("broken" in row.faults) == (not (is_plain and is_known))
+        is_to_come = (row.at + timedelta(hours=8)).date() > row.delivered_on
+        is_known = row.what != "undefined" and row.shop_id is not None and not is_to_come
+        assert ("clock" in row.faults) <= is_to_come
+        assert bool({"broken", "clock"} & set(row.faults)) == (not (is_plain and is_known))
         if row.voids is not None:
             assert row.voids in original
             assert days.get(row.voids, row.delivered_on) <= row.delivered_on

@@ -1,13 +1,21 @@
 """Sellers' weeks: the same from the seed alone, money that adds up, sizes and needs as a market has them."""
 
+from collections import Counter
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from conf.world import load_world
 from tests.transforms.market.conftest import Market, fingerprint, many_faults, simulated
+from transforms.market.borrowing import Condition, Loans
 from transforms.market.chance import Chance
+from transforms.market.orders import order_events
 from transforms.market.payments import payment_events
+from transforms.market.seasons import common_demand
+from transforms.market.sellers import seller_versions
 from transforms.market.traits import traits_of
 from transforms.market.weeks import INFLOWS, MONEY, simulate_sellers
 
@@ -96,9 +104,149 @@ def test_the_needy_draw_more() -> None:
     assert share[True] > 1.3 * share[False] > 0
 
 
+def drawn(rows: pa.Table) -> dict[tuple[int, int], tuple[int, float]]:
+    """Week and approval probability of each approved loan, by seller and serial."""
+    told = zip(rows["number"].to_pylist(), rows["week"].to_pylist(), rows["loan_events"].to_pylist(), strict=True)
+    return {
+        (number, event["serial"]): (week, event["approval_probability"])
+        for number, week, events in told
+        for event in events
+        if event["kind"] == "approved"
+    }
+
+
+def test_a_world_of_many_is_the_same_as_made_alone_and_no_other(spark: SparkSession) -> None:
+    many = load_world("demo", sellers=50, days=140, seed=3, worlds=3)
+    alone = many.model_copy(update={"worlds": 1, "first_world": 2})
+    weeks = simulated(spark, many, 4)
+    third = weeks.filter(F.col("number") > 100)
+    assert fingerprint(third) == fingerprint(simulated(spark, alone, 1))
+    assert weeks.select("number").distinct().count() > 100
+    assert not np.allclose(common_demand(many, 0), common_demand(many, 2))
+    sellers = seller_versions(weeks, many)
+    worlds = sellers.groupBy("world").agg(F.min("shop_id"), F.max("shop_id")).orderBy("world").collect()
+    assert [row[0] for row in worlds] == ["demo-0", "demo-1", "demo-2"]
+    assert worlds[0][2] <= "S000050" < worlds[1][1] <= worlds[1][2] <= "S000100" < worlds[2][1]
+    buyers = order_events(weeks, many).groupBy("buyer_id").agg(F.countDistinct(F.col("shop_id") > "S000050"))
+    assert buyers.filter(buyers[1] > 1).count() == 0
+
+
+def test_without_loans_a_seller_lives_the_same_life_until_its_first_draw() -> None:
+    world = load_world("demo", sellers=300, days=364)
+    with_loans = simulate_sellers(world, np.arange(1, 301))
+    without = simulate_sellers(world.model_copy(update={"lends": False}), np.arange(1, 301))
+    assert pc.sum(without["loan_draw"]).as_py() == 0 < pc.sum(with_loans["loan_draw"]).as_py()
+
+    def lives(rows: pa.Table) -> dict[tuple[int, int], tuple[float, int]]:
+        names = ("number", "week", "demand", "cash_after")
+        return {(n, w): (d, c) for n, w, d, c in zip(*(rows[name].to_pylist() for name in names), strict=True)}
+
+    first_draw: dict[int, int] = {}
+    owner_drew: dict[int, int] = {}
+    for (number, _), (week, _) in drawn(with_loans).items():
+        first_draw[number] = min(week, first_draw.get(number, week))
+    # a loan that goes bad frightens the other shops of the owner: those are left out here
+    owner_of = dict(zip(with_loans["number"].to_pylist(), with_loans["owner"].to_pylist(), strict=True))
+    for number, week in first_draw.items():
+        owner_drew[owner_of[number]] = min(week, owner_drew.get(owner_of[number], week))
+    one, other = lives(with_loans), lives(without)
+    same = {key for key in one if key[1] < owner_drew.get(owner_of[key[0]], world.weeks)}
+    assert len(first_draw) > 20
+    assert all(one[key] == other[key] for key in same)
+    after = {key for key in one.keys() & other.keys() if key[1] >= first_draw.get(key[0], world.weeks)}
+    assert sum(one[key] != other[key] for key in after) > 0.9 * len(after)
+    # a loan lifts sales, or does nothing to them
+    lifts = np.array([one[key][0] - other[key][0] for key in after])
+    assert lifts.min() > -1e-9
+    assert lifts.max() > 0.01
+
+
+def test_a_later_era_approves_by_risk_and_says_how_likely_it_was() -> None:
+    world = load_world("demo", sellers=600, days=364)
+    lending = world.lending.model_copy(update={"better_rule_day": 273, "draw_level": 1.0, "cut_off": -1.0})
+    approved = drawn(simulate_sellers(world.model_copy(update={"lending": lending}), np.arange(1, 601)))
+    early = [chance for week, chance in approved.values() if week < 39]
+    late = [chance for week, chance in approved.values() if week >= 39]
+    assert set(early) == {1.0, lending.random_approval}
+    at_random = [chance for chance in late if chance < 1]
+    assert 0 < len(at_random) < len(late)
+    assert all(lending.random_at_worst <= chance <= lending.random_at_cut_off for chance in at_random)
+    assert len(set(at_random)) > 5
+
+
+def test_the_chance_of_approval_falls_from_the_cut_off_to_the_worst() -> None:
+    world = load_world("demo", sellers=4)
+    risk = world.lending.cut_off + np.array([-0.01, 1e-9, 1.5, 3.0, 9.0])
+    lending = Loans(world, traits_of(world, np.arange(1, 6)), Chance(1, np.arange(1, 6)))
+    zero = np.zeros(5)
+    now = Condition(zero == 0, zero, zero.astype(np.int64), risk, zero, zero, zero.astype(np.int64))
+    by_rule, chance = lending.approval(world.lending.better_rule_day, now)
+    assert by_rule.tolist() == [True, False, False, False, False]
+    assert chance[1:].tolist() == [0.3, round(0.3 / 30**0.5, 6), 0.01, 0.01]
+
+
+def test_shops_of_one_owner_follow_one_another_within_a_family() -> None:
+    world = load_world("demo", sellers=20_000)
+    traits = traits_of(world, np.arange(1, 20_001))
+    linked = traits.owner != traits.number
+    assert abs(linked.mean() / (world.shops.siblings * 19 / 20) - 1) < 0.15
+    assert (traits.owner <= traits.number).all()
+    assert ((traits.owner - 1) // 20 == (traits.number - 1) // 20).all()
+    # an owner's shops stand side by side
+    assert (traits.owner[1:][linked[1:]] == traits.owner[:-1][linked[1:]]).all()
+    # a part of the numbers alone gives the same
+    assert (traits_of(world, np.arange(101, 201)).owner == traits.owner[100:200]).all()
+
+
+def test_the_closing_of_a_shop_raises_the_hazard_of_its_owners_others() -> None:
+    world = load_world("demo", sellers=2_000, days=700)
+    shops = world.shops.model_copy(update={"siblings": 0.5, "contagion_a_week": 0.2})
+    closings = {}
+    for contagion in (0.0, 0.2):
+        told = shops.model_copy(update={"contagion_a_week": contagion})
+        rows = simulate_sellers(world.model_copy(update={"shops": told}), np.arange(1, 1_001))
+        last = dict(zip(rows["number"].to_pylist(), rows["closed_day"].to_pylist(), strict=True))
+        owner = dict(zip(rows["number"].to_pylist(), rows["owner"].to_pylist(), strict=True))
+        shared = {each for each, count in Counter(owner.values()).items() if count > 1}
+        closings[contagion] = [
+            np.mean([last[number] is not None for number in last if (owner[number] in shared) == flag])
+            for flag in (False, True)
+        ]
+    assert closings[0.2][0] == closings[0.0][0]
+    assert closings[0.2][1] > closings[0.0][1] + 0.1
+
+
+def test_in_the_regime_break_goods_cost_more_and_never_before_it() -> None:
+    world = load_world("demo", sellers=200, days=364)
+    demand = world.demand.model_copy(update={"break_day": 182, "break_days": 91})
+    told = []
+    for margin in (0.0, 0.05):
+        broken = world.model_copy(update={"demand": demand.model_copy(update={"break_margin": margin})})
+        rows = simulate_sellers(broken, np.arange(1, 201))
+        week = rows["week"].to_numpy()
+        spent = np.bincount(week, rows["supplier"].to_numpy()) / np.bincount(week, rows["sale"].to_numpy())
+        told.append(spent)
+    assert (told[0][:26] == told[1][:26]).all()
+    assert 1.01 < told[1][26:39].sum() / told[0][26:39].sum() < 1.10
+
+
+def test_brushing_is_of_rings_and_likelier_below_the_edge() -> None:
+    world = load_world("demo")
+    traits = traits_of(world, np.arange(1, 40_001))
+    brushes = traits.brushed_share > 0
+    assert abs(brushes.mean() / world.shops.brushing_shops - 1) < 0.15
+    members = Counter(traits.ring[brushes].tolist())
+    in_rings = sum(count for count in members.values() if count > 1) / brushes.sum()
+    assert world.shops.ringed * 0.7 < in_rings < world.shops.ringed * 1.3
+    assert max(members.values()) <= 6
+    monthly = traits.sales * traits.visible * 4.33 / world.lending.least_monthly_sales_yuan
+    below = brushes[(monthly > 0.6) & (monthly < 1)].mean()
+    assert below > 1.1 * brushes[(monthly > 1) & (monthly < 1.6)].mean()
+
+
 def test_sizes_are_heavy_tailed_but_capped() -> None:
     world = load_world("demo")
-    sales = np.sort(traits_of(world, np.arange(20_000)).sales)
+    sales = np.sort(traits_of(world, np.arange(1, 20_001)).sales)
     share_of_largest = sales[-200:].sum() / sales.sum()
     assert 0.15 < share_of_largest < 0.5
     assert sales[-1] <= world.shops.median_weekly_sales_yuan * world.shops.largest_times_median
