@@ -190,7 +190,7 @@ def map_records(
     told = dated.withColumns(
         {
             **sign,
-            "arrival_month": F.date_format("arrival_day", "yyyy-MM"),
+            "arrival_month": F.substring(F.col("arrival_day").cast("string"), 1, 7),
             "content_hash": F.xxhash64(*content),
             **{f"{_PROBLEM}{number}": problem for number, problem in enumerate([*problems, *checks])},
         }
