@@ -3,7 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import reduce
 
 import click
@@ -15,13 +15,13 @@ from conf.errors import StepFailure
 from conf.source import Source, load_source
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
 from jobs.lakehouse.deliveries import Delivery, RefusedFile, feeds_of, find_deliveries, require_unchanged
-from jobs.lakehouse.intake import STATUSES, Batch, Load, Outcome, key_pads, loads, outcome_of
+from jobs.lakehouse.intake import STATUSES, Batch, Load, Outcome, calendar_of, facts_of, key_pads, loads, outcome_of
 from jobs.lakehouse.lake import Lake, Run, schema_of
 from jobs.lakehouse.reading import broken_files_named, raw_records, readable
-from jobs.lakehouse.secret import FINGERPRINT, pseudonym_key
+from jobs.lakehouse.secret import pseudonym_key
 from transforms.intake.identity import ACCEPTED, QUARANTINED
 from transforms.intake.mapping import Calendar, unclaimed
-from transforms.intake.pseudonyms import fingerprint, personal_columns
+from transforms.intake.pseudonyms import personal_columns
 from transforms.tables.bronze import DELIVERIES, EVENT_TABLES, QUARANTINE
 
 
@@ -47,24 +47,12 @@ def ingest(
         new = [delivery for delivery in deliveries if delivery.delivery_id not in known]
         if not new:
             return Report("ingest", {"source": source.name, "deliveries": 0, "known already": len(deliveries)})
-        closed = lake.closed_through()
-        calendar = Calendar(
-            zone=lake.settings.calendar.time_zone,
-            first_day=lake.settings.calendar.first_day,
-            first_open_day=closed + timedelta(days=1) if closed else lake.settings.calendar.first_day,
-            told_arrival_day=arrival_day or (today if closed else None),
-            today=max(today, arrival_day or today),
-        )
+        calendar = calendar_of(lake, arrival_day or (today if lake.closed_through() else None), today)
         with broken_files_named():
             counts, held = _take_in(run, source, new, root, calendar, key or b"")
         require_unchanged(root, new)
         run.figures = {"deliveries": len(new), **counts}
-        run.facts = {
-            "kinds_told": ",".join(sorted(source.kinds_told())),
-            "simulated": str(source.simulated),
-            "source_digest": source.digest(),
-            **({FINGERPRINT: fingerprint(key)} if key else {}),
-        }
+        run.facts = facts_of(source, key)
         run.publish()
     lines = [f"held whole: {delivery}: {why}" for delivery, why in held.items()]
     return Report("ingest", {"source": source.name, "deliveries": len(new), **counts}, lines=lines)

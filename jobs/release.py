@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import reduce
 
 import click
@@ -14,12 +14,12 @@ from conf.errors import UserError
 from conf.source import Feed, Source, load_source
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
 from jobs.lakehouse.deliveries import feeds_of
-from jobs.lakehouse.intake import STATUSES, Batch, key_pads, loads, outcome_of
+from jobs.lakehouse.intake import STATUSES, Batch, calendar_of, facts_of, key_pads, loads, outcome_of
 from jobs.lakehouse.lake import Lake, Run, in_clause, schema_of
-from jobs.lakehouse.secret import FINGERPRINT, pseudonym_key
+from jobs.lakehouse.secret import pseudonym_key
 from transforms.intake.identity import QUARANTINED
 from transforms.intake.mapping import JSON_OPTIONS, PLACE, Calendar, mapping_problems, read_in_clear
-from transforms.intake.pseudonyms import fingerprint, personal_columns
+from transforms.intake.pseudonyms import personal_columns
 from transforms.tables.bronze import DELIVERIES, QUARANTINE
 
 _NO_FEED = "(none)"
@@ -34,14 +34,7 @@ def release(lake: Lake, source: Source, arrival_day: date | None, today: date) -
     """
     with lake.run("release", source.name, {}, {"source": source.name, "arrival_day": arrival_day}) as run:
         key = pseudonym_key(lake) if source.names_persons() else None
-        closed = lake.closed_through()
-        calendar = Calendar(
-            zone=lake.settings.calendar.time_zone,
-            first_day=lake.settings.calendar.first_day,
-            first_open_day=closed + timedelta(days=1) if closed else lake.settings.calendar.first_day,
-            told_arrival_day=arrival_day or today,
-            today=max(today, arrival_day or today),
-        )
+        calendar = calendar_of(lake, arrival_day or today, today)
         ours = F.startswith("delivery_id", F.lit(f"{source.name}/")) & F.col("released_by").isNull()
         waiting = run.read(QUARANTINE).filter(ours & F.col("columns").isNotNull())
         waiting = waiting.withColumn("row_id", F.xxhash64(*_KEY)).persist(StorageLevel.DISK_ONLY)
@@ -52,12 +45,7 @@ def release(lake: Lake, source: Source, arrival_day: date | None, today: date) -
         if not counts["records in"]:
             return Report("release", {"source": source.name, "released": 0, "still refused": counts["still refused"]})
         run.figures = {name: float(value) for name, value in counts.items()}
-        run.facts = {
-            "kinds_told": ",".join(sorted(source.kinds_told())),
-            "simulated": str(source.simulated),
-            "source_digest": source.digest(),
-            **({FINGERPRINT: fingerprint(key)} if key else {}),
-        }
+        run.facts = facts_of(source, key)
         run.publish()
     return Report("release", {"source": source.name, "release": release_id, **counts})
 

@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from conf.errors import UserError
 from conf.events import EVENTS, Field
 from conf.skeleton import PERSONAL, SeenColumn, SeenFiles, cut, masked, skeleton
-from conf.source import Feed, FieldMapping, Source, load_source, source_names
+from conf.source import TO_BE_FILLED_IN, Feed, FieldMapping, Source, load_source, source_names
 from jobs.lakehouse.command import Invocation, Report, run_command, step
 from jobs.lakehouse.deliveries import (
     UNNAMED,
@@ -368,8 +368,8 @@ def new_command(invocation: Invocation, root: str, name: str, out: str | None) -
         raise UserError(f"{path}: is there already: give another --out")
     text = new(root, name)
     path.write_text(text, encoding="utf-8")
-    left = sum("TODO" in line and not line.startswith("#") for line in text.splitlines())
-    after = f"Fill in what says TODO, then: seller-credit source check {path} --input {root}"
+    left = sum(TO_BE_FILLED_IN in line and not line.startswith("#") for line in text.splitlines())
+    after = f"Fill in what says {TO_BE_FILLED_IN}, then: seller-credit source check {path} --input {root}"
     return Report("source new", {"written": str(path), "lines to fill in": left}, lines=[after])
 
 

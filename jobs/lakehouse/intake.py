@@ -16,7 +16,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from conf.source import Feed, Source
-from jobs.lakehouse.lake import Run, by_arrival_month
+from jobs.lakehouse.lake import Lake, Run, by_arrival_month
+from jobs.lakehouse.secret import FINGERPRINT
 from transforms.intake.identity import (
     ACCEPTED,
     DUPLICATE,
@@ -30,7 +31,7 @@ from transforms.intake.identity import (
     suspects,
 )
 from transforms.intake.mapping import Calendar, map_records, with_reasons
-from transforms.intake.pseudonyms import PADS_SCHEMA, pads
+from transforms.intake.pseudonyms import PADS_SCHEMA, fingerprint, pads
 from transforms.tables.bronze import EVENT_TABLES, SELLERS
 from transforms.tables.table import Table
 
@@ -128,6 +129,9 @@ class Load:
             self.has_corrections |= row["corrections"] > 0
             if row["event_day"] is not None:
                 self.days.add(row["event_day"])
+        if self.has_corrections and not self.days:
+            # corrections need no day of their own: what they name is looked for from now back
+            self.days.add(latest)
 
     def _with_suspicion(self, mapped: DataFrame) -> DataFrame:
         return mapped.withColumn("id_hash", id_hash("event_id")).join(self._suspects, "id_hash", "left")
@@ -138,7 +142,7 @@ class Load:
         sound, bad = slow.filter("is_sound"), refused(slow.filter("not is_sound"))
         if self.table is SELLERS:
             judged = [judge_versions(sound, self._known)]
-        elif not self.has_corrections or not self.days:
+        elif not self.has_corrections:
             judged = [judge_events(sound, self._known)]
         else:
             events = self.keep(judge_events(sound, self._known))
@@ -158,7 +162,7 @@ class Load:
         if calendar.told_arrival_day is None:
             # history: each task has records of many months
             return by_arrival_month(rows, "event_day", "event_id")
-        return rows.coalesce(1 + sum(self.records.values()) // RECORDS_A_FILE)
+        return rows.coalesce(1 + self.records.total() // RECORDS_A_FILE)
 
     def straight(self) -> DataFrame:
         """The records of the straight road: all are new and sound."""
@@ -170,6 +174,28 @@ class Load:
         """Every record of some deliveries, with its reasons."""
         ours = F.col("delivery_id").isin(list(deliveries))
         return _union(with_reasons(mapped.filter(ours)) for mapped in self.mapped)
+
+
+def calendar_of(lake: Lake, told_arrival_day: date | None, today: date) -> Calendar:
+    """The calendar of a load: what it brings arrives on the day told, or on the first open day after."""
+    closed, settings = lake.closed_through(), lake.settings.calendar
+    return Calendar(
+        zone=settings.time_zone,
+        first_day=settings.first_day,
+        first_open_day=closed + timedelta(days=1) if closed else settings.first_day,
+        told_arrival_day=told_arrival_day,
+        today=max(today, told_arrival_day or today),
+    )
+
+
+def facts_of(source: Source, key: bytes | None) -> dict[str, str]:
+    """What later steps go by, of a run that took records of this source in."""
+    return {
+        "kinds_told": ",".join(sorted(source.kinds_told())),
+        "simulated": str(source.simulated),
+        "source_digest": source.digest(),
+        **({FINGERPRINT: fingerprint(key)} if key else {}),
+    }
 
 
 def loads(source: Source, batches: Sequence[Batch], calendar: Calendar, secret: DataFrame) -> list[Load]:
@@ -218,7 +244,7 @@ def _known(run: Run, load: Load, ids: DataFrame) -> DataFrame:
         is_near, oldest = is_on | (F.col("event_day") >= F.lit(since)), min(days[0], since)
     near = published.filter(is_near & (F.col("arrival_month") >= _month(oldest)))
     wanted = ids.filter(F.col("id_hash").isNotNull()).select("id_hash")
-    if sum(load.records.values()) <= MOST_BROADCAST:
+    if load.records.total() <= MOST_BROADCAST:
         wanted = F.broadcast(wanted)
     return near.join(wanted, id_hash("event_id") == F.col("id_hash"), "left_semi").select("event_id", "content_hash")
 

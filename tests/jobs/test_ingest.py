@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from conf.errors import UserError
 from conf.files import parse_yaml, validate
 from conf.source import Source
+from jobs.aggregate import aggregate
 from jobs.ingest import ingest
 from jobs.lakehouse.lake import Lake
 from tests.conftest import KEY
@@ -261,3 +262,16 @@ def test_repeats_conflicts_and_corrections_over_deliveries(lake: Lake, tmp_path:
     later = taken_in(lake, folder)
     assert (later["deliveries"], later["accepted"], later["duplicate"], later["quarantined"]) == (1, 1, 0, 2)
     assert ids(lake, ORDER_EVENTS) == {"a", "b", "c1", "wrong", "c5"}
+
+
+def test_a_correction_needs_no_day_of_its_own(lake: Lake, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    write_orders(folder / "2025-03-08" / "orders.csv", [order("wrong", amount="7.00")])
+    taken_in(lake, folder)
+    aggregate(lake, date(2025, 3, 9))
+    write_orders(folder / "2025-03-09" / "orders.csv", [order("c1", voids="wrong", at="")])
+
+    assert taken_in(lake, folder)["accepted"] == 1
+
+    rows = lake.read(ORDER_EVENTS).select("event_id", "sign", "amount_fen", F.col("event_day").cast("string"))
+    assert sorted(map(tuple, rows.collect())) == [("c1", -1, 700, "2025-03-09"), ("wrong", 1, 700, "2025-03-09")]
