@@ -2,9 +2,9 @@
 
     python -m bench.refresh --events 20000000 --out /tmp/refresh
 
-All ways give 12 additive measures, and with buyers 4 more, over 5 windows of every seller, as one Parquet file set, from
-the same events: the engine from its lake, the others from the Parquet files of bronze. The engine's day is all that
-`aggregate` does with the day's news (tiles, buyers, loan book), the state of the new day, and the wide table.
+All ways give 12 additive measures, and with buyers 4 more, over 5 windows of every seller, as Parquet, from the same
+events: the engine from its lake, the others from the Parquet files of bronze. The engine's day is all that `aggregate`
+does with the day's news (tiles, buyers, loan book), the state of the new day, and the wide table.
 
 Cold is a process of its own, from its start to its end. Warm is a round in one process in which each way has been run
 before; ways alternate, and medians are told. Processor seconds are those of the whole process tree. A result that is
@@ -24,7 +24,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import reduce
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -32,7 +31,7 @@ from statistics import median
 import click
 import duckdb
 from matplotlib.figure import Figure
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from bench.intake import Tree
@@ -85,14 +84,15 @@ def wanted(with_buyers: bool) -> WindowSums:
     return sorted((m, days) for m in (*ADDITIVE, *(BUYERS if with_buyers else ())) for days in WINDOWS)
 
 
-# ---- the ledger ------------------------------------------------------------------------------------------------------
+# ---- the ledger ------------------------------------------------------------
 
 
 def events_sql(events: int, days: int) -> str:
-    """Events of `days` days: busy and quiet sellers, 2 in 100 late by up to 20 days, 1 in 200 paid orders taken back."""
+    """Events of `days` days: busy and quiet sellers, 2 % up to 20 days late, 1 in 200 paid orders taken back."""
     sellers = max(events // 500, 100)
     each = f"""
-        select i, printf('S%07d', floor({sellers} * power(hash(i, 1) / 18446744073709551616.0, 2))::bigint) as seller_id,
+        select i,
+            printf('S%07d', floor({sellers} * power(hash(i, 1) / 18446744073709551616.0, 2))::bigint) as seller_id,
             hash(i, 2) % 250 as buyer,
             (hash(i, 3) % 100) as chance,
             (i * {days} // {events})::int as offset,
@@ -162,7 +162,7 @@ def _state(out: Path, as_of: date, with_buyers: bool) -> str:
     return str(out / f"state-{as_of}{'-buyers' if with_buyers else ''}")
 
 
-# ---- the ways ----------------------------------------------------------------------------------------------------------
+# ---- the ways ------------------------------------------------------------
 
 
 def by_engine(lake: Lake, out: Path, as_of: date, with_buyers: bool, result: str) -> None:
@@ -194,7 +194,7 @@ def _known(lake: Lake, as_of: date) -> DataFrame:
     return lake.read(ORDER_EVENTS).filter(is_known)
 
 
-def _additive(known: DataFrame, as_of: date, *more: object) -> DataFrame:
+def _additive(known: DataFrame, as_of: date, *more: Column) -> DataFrame:
     return known.groupBy("seller_id").agg(
         F.min("event_day").alias("first_day"),
         *(
@@ -206,7 +206,7 @@ def _additive(known: DataFrame, as_of: date, *more: object) -> DataFrame:
     )
 
 
-def _within(as_of: date, days: int) -> "F.Column":  # type: ignore[name-defined]
+def _within(as_of: date, days: int) -> Column:
     return F.col("event_day") >= F.lit(as_of - timedelta(days=days))
 
 
@@ -306,7 +306,7 @@ WAYS: dict[str, Callable[[Lake, Path, date, bool, str], None]] = {
 EXACT = ("engine", "plain Spark, written well", "DuckDB")
 
 
-# ---- the measuring -----------------------------------------------------------------------------------------------------
+# ---- the measuring ------------------------------------------------------------
 
 
 @contextmanager
@@ -339,10 +339,10 @@ def require_same(out: Path, with_buyers: bool, ways: list[str]) -> int:
     want = f"select {columns} from {results['DuckDB']}"
     for way, rows in results.items():
         have = f"select {columns} from {rows}"
-        odd = duckdb.sql(f"(({have}) except ({want})) union all (({want}) except ({have})) limit 1").fetchall()
+        odd = duckdb.execute(f"(({have}) except ({want})) union all (({want}) except ({have})) limit 1").fetchall()
         if odd:
             raise click.ClickException(f"{way} does not give what DuckDB gives: {odd[0][:3]} ...")
-    return duckdb.sql(f"select count(*) from ({want})").fetchall()[0][0]
+    return duckdb.execute(f"select count(*) from ({want})").fetchall()[0][0]
 
 
 def _result(out: Path, way: str) -> str:
@@ -361,7 +361,7 @@ def rounds(out: Path, days: int, naive: bool) -> list[Cost]:
     for number in range(1, ROUNDS):
         as_of = FIRST_DAY + timedelta(days=days + number)
         for with_buyers in (True, False):
-            ways = [way for way in WAYS if naive and number == 1 and with_buyers or way in EXACT]
+            ways = [way for way in WAYS if way in EXACT or (naive and number == 1 and with_buyers)]
             for way in ways if number % 2 else reversed(ways):
                 with measured() as told:
                     WAYS[way](lake, out, as_of, with_buyers, _result(out, way))
@@ -386,20 +386,23 @@ def cold(out: Path, way: str, days: int, with_buyers: bool) -> Cost:
     return Cost(way, with_buyers, True, time.monotonic() - started, tree.processor_seconds)
 
 
-# ---- the report --------------------------------------------------------------------------------------------------------
+# ---- the report ------------------------------------------------------------
 
 
 def report(out: Path, events: int, days: int, costs: list[Cost]) -> None:
     cpu = next(
         (line.split(": ")[1] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), ""
     )
-    sellers = duckdb.sql(f"select count(*) from read_parquet('{_result(out, 'DuckDB')}/*.parquet')").fetchall()[0][0]
+    sellers = duckdb.execute(f"select count(*) from read_parquet('{_result(out, 'DuckDB')}/*.parquet')").fetchall()[0][
+        0
+    ]
     versions = ", ".join(f"{name} {version(name)}" for name in ("pyspark", "delta-spark", "duckdb"))
     head = [
         f"`python -m bench.refresh {' '.join(sys.argv[1:])}`",
         "",
         f"{events:,} events of {sellers:,} sellers in {days} days; 12 measures, and 4 of buyers, by 5 windows."
-        f" {os.cpu_count()} cores, {cpu.strip() or platform.machine()}, Python {platform.python_version()}, {versions}.",
+        f" {os.cpu_count()} cores, {cpu.strip() or platform.machine()}, Python {platform.python_version()},"
+        f" {versions}.",
         "",
         "| | | processor s | wall s | engine is cheaper by | faster by | runs |",
         "|---|---|---|---|---|---|---|",
@@ -408,7 +411,7 @@ def report(out: Path, events: int, days: int, costs: list[Cost]) -> None:
     lines, table = [], []
     for (with_buyers, is_cold, way), runs in sorted(told.items(), key=lambda item: (not item[0][0], item[0][1])):
         processor, wall = (median(getattr(c, name) for c in runs) for name in ("processor_seconds", "wall_seconds"))
-        engine = told[with_buyers, is_cold, "engine"] if (with_buyers, is_cold, "engine") in told else runs
+        engine = told.get((with_buyers, is_cold, "engine"), runs)
         ratio = processor / median(c.processor_seconds for c in engine)
         faster = wall / median(c.wall_seconds for c in engine)
         what = f"{'with' if with_buyers else 'without'} buyers, {'cold' if is_cold else 'warm'}"

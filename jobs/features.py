@@ -23,6 +23,7 @@ from transforms.features.known import (
 )
 from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS, SELLERS
 from transforms.tables.gold import SELLER_FEATURES, WINDOW_STATE
+from transforms.tables.measures import MEASURES
 from transforms.tables.silver import LOAN_BOOK, SELLER_BUYER_DAY, SELLER_DAY
 from transforms.windows.advance import sums_of
 
@@ -61,7 +62,9 @@ def _advanced(run: Run, silver: Silver, as_of: date) -> DataFrame:
     if held is None or held.as_of < as_of or not held.sums >= set(wanted):
         rows = state_at(as_of, held, states, silver.tiles, silver.sellers, wanted)
         held = HeldState(as_of, run.run_id, frozenset(wanted))
-        run.replace(WINDOW_STATE, rows.withColumns({"as_of": F.lit(as_of), "run_id": F.lit(run.run_id)}), held.where)
+        unwanted = {name: F.lit(None).cast("bigint") for name in MEASURES if name not in rows.columns}
+        of_slice = {"as_of": F.lit(as_of), "run_id": F.lit(run.run_id)}
+        run.replace(WINDOW_STATE, rows.withColumns(unwanted | of_slice), held.where)
         states = run.written(WINDOW_STATE)
     run.facts |= held.facts
     state = rows_of(held, states)

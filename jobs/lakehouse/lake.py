@@ -37,6 +37,8 @@ _TAKING_IN = ("ingest", "release")
 EVERY_ROW = "every row"
 """The slice of a write that replaced a whole table."""
 
+_COMPACTED = "compacted: "
+
 _RUN_ID = re.compile(r"[a-z-]+-\d{6,}-[0-9a-f]{6}")
 
 
@@ -220,10 +222,13 @@ class Lake:
         rows = 0
         for run in self.runs():
             for output in run.outputs:
-                if output["table"] == table.name:
-                    if " = '" in output["slice"]:
-                        return None
-                    rows = (0 if output["slice"] == EVERY_ROW else rows) + output["rows"]
+                if output["table"] != table.name or output["slice"].startswith(_COMPACTED):
+                    continue
+                if output["slice"] == EVERY_ROW:
+                    rows = 0
+                elif output["slice"] != run.slice:
+                    return None
+                rows += output["rows"]
         return rows
 
     def read_version(self, table: Table, number: int) -> DataFrame:
@@ -327,7 +332,7 @@ class Run:
         """Put the files of some partitions together, in the order of a column; no row changes."""
         with self._signed():
             DeltaTable.forPath(self.lake.spark, self.lake.path(table)).optimize().where(where).executeZOrderBy(order)
-        self._note(table, f"compacted {where}")
+        self._note(table, f"{_COMPACTED}{where}")
 
     @contextmanager
     def _signed(self) -> Iterator[None]:

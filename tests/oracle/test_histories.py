@@ -49,7 +49,7 @@ def fill_bronze(lake: Lake, feeds: dict[str, list[Row]]) -> None:
 
 def bronze_rows(spark: SparkSession, table: Table, rows: list[Row]) -> DataFrame:
     """Events with whatever else their table wants."""
-    events = spark.createDataFrame(as_table(rows).to_pandas())
+    events = spark.createDataFrame(as_table(rows))
     told = {
         "counterparty_id": F.lit("someone"),
         "order_id": F.col("event_id"),
