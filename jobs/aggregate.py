@@ -1,6 +1,8 @@
 """New bronze -> silver: day tiles, buyer days and the loan book of the arrival days that it closes."""
 
+import re
 import sys
+from collections import Counter
 from datetime import date, timedelta
 
 import click
@@ -8,12 +10,18 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
-from jobs.lakehouse.lake import Lake, by_arrival_month
+from jobs.lakehouse.lake import Lake, Run, by_arrival_month, in_clause
 from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS
 from transforms.tables.silver import LOAN_BOOK, SELLER_BUYER_DAY, SELLER_DAY
 from transforms.tiles.buyers import buyer_changes, pair_days
-from transforms.tiles.days import active_day_changes, seller_days
+from transforms.tiles.days import KEY, active_day_changes, in_event_order, seller_days
 from transforms.tiles.loans import loan_states
+
+MOST_BROADCAST_PAIRS = 2_000_000
+"""Pairs of the news that are sent to every task to look their past up; more are shuffled with it."""
+
+MOST_FILES_A_MONTH = 32
+"""Files of a month's back-dated tiles: each day of work adds one to each month that its news is about."""
 
 
 def aggregate(lake: Lake, through: date | None) -> Report:
@@ -21,41 +29,97 @@ def aggregate(lake: Lake, through: date | None) -> Report:
 
     What arrives later for a closed day gets the first open day: a closed slice never changes.
     """
+    lake.require_as_published(SELLER_DAY, SELLER_BUYER_DAY, LOAN_BOOK, ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS)
+    added = _add_measures(lake)
     with lake.run("aggregate", "arrival days", {}, {"through": through}) as run:
         closed = lake.closed_through()
         orders, payments, loans = (run.read(table) for table in (ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS))
         last = through or _newest(orders, payments, loans)
         if last is None or (closed is not None and last <= closed):
-            return Report("aggregate", {"closed through": closed}, lines=["nothing new to close"])
+            return Report("aggregate", {"closed through": closed, **added}, lines=["nothing new to close"])
 
         def news(events: DataFrame) -> DataFrame:
             return _arrived(events, closed, last)
 
         new_orders, new_loans = news(orders), news(loans)
-        pairs = pair_days(new_orders)
-        before = run.read(SELLER_BUYER_DAY)
-        if closed is not None:
-            # a day's pairs are few beside history, which is only looked up for them
-            touched = pairs.select("seller_id", "buyer_id").distinct()
-            earlier_pairs = before.join(touched, ["seller_id", "buyer_id"], "left_semi")
-            days = pairs.select("seller_id", "event_day").distinct()
-            earlier_days = before.join(F.broadcast(days), ["seller_id", "event_day"], "left_semi")
-        else:
-            earlier_pairs = earlier_days = before
-        changes = buyer_changes(pairs, earlier_pairs)
-        active = active_day_changes(pairs, earlier_days)
-        tiles = seller_days(
-            new_orders, news(payments), new_loans, changes.unionByName(active, allowMissingColumns=True).na.fill(0)
-        )
-        run.append(SELLER_DAY, by_arrival_month(tiles, "event_day", "seller_id"))
-        run.append(SELLER_BUYER_DAY, by_arrival_month(pairs, "event_day", "seller_id"))
+        run.append(SELLER_BUYER_DAY, by_arrival_month(pair_days(new_orders), "event_day", "seller_id"))
+        # from the table, where they are a few columns, and not once more from all of bronze
+        pairs = _arrived(run.written(SELLER_BUYER_DAY), closed, last)
+        changes = buyer_changes(pairs, _earlier_pairs(run, pairs, closed))
+        active = active_day_changes(pairs, _earlier_days(run, pairs, closed))
+        tiles = seller_days(new_orders, news(payments), new_loans, _of_buyers(changes, active))
+        run.append(SELLER_DAY, in_event_order(tiles))
+        _compact(run)
         known_loans = loans.filter(F.col("arrival_day") <= F.lit(last))
         touched_loans = known_loans.join(new_loans.select("loan_id").distinct(), "loan_id", "left_semi")
         run.append(LOAN_BOOK, _arrived(loan_states(touched_loans), closed, last).coalesce(1))
         run.facts = {"closed_through": str(last), "closed_from": str(closed + timedelta(days=1)) if closed else ""}
         run.figures = {"tiles": run.rows_written(SELLER_DAY), "buyer days": run.rows_written(SELLER_BUYER_DAY)}
         run.publish()
-    return Report("aggregate", {"closed through": last, **{name: int(value) for name, value in run.figures.items()}})
+    figures = {name: int(value) for name, value in run.figures.items()}
+    return Report("aggregate", {"closed through": last, **added, **figures})
+
+
+def _add_measures(lake: Lake) -> dict[str, str]:
+    """Add measures that are newer than the tiles to all that is closed; what the tiles hold stays as it is."""
+    closed, names = lake.closed_through(), lake.lacking_columns(SELLER_DAY)
+    if not names or closed is None:
+        return {}
+    with lake.run("aggregate", f"measures {', '.join(names)}", {}, {}) as run:
+        orders, payments, loans = (
+            run.read(table).filter(F.col("arrival_day") <= F.lit(closed))
+            for table in (ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS)
+        )
+        pairs = run.read(SELLER_BUYER_DAY)
+        tiles = lake.read_version(SELLER_DAY, lake.published_version(SELLER_DAY) or 0)
+        buyers = _of_buyers(buyer_changes(pairs, pairs.limit(0)), active_day_changes(pairs, tiles.limit(0)))
+        gained = seller_days(orders, payments, loans, buyers).select(*KEY, *names)
+        rows = tiles.join(gained, list(KEY), "left").na.fill(0, names)
+        run.rewrite(SELLER_DAY, in_event_order(rows))
+        run.facts = {"closed_through": str(closed), "closed_from": str(closed + timedelta(days=1))}
+        run.figures = {"tiles": run.rows_written(SELLER_DAY)}
+        run.publish()
+    return {"measures added": ", ".join(names)}
+
+
+def _of_buyers(changes: DataFrame, active: DataFrame) -> DataFrame:
+    return changes.unionByName(active, allowMissingColumns=True).na.fill(0)
+
+
+def _earlier_pairs(run: Run, pairs: DataFrame, closed: date | None) -> DataFrame:
+    """What the lake knew of the news' buyers before: every row of the pairs that the news touches."""
+    before = run.read(SELLER_BUYER_DAY)
+    if closed is None:
+        return before
+    return before.join(_sent(run, pairs, "seller_id", "buyer_id"), ["seller_id", "buyer_id"], "left_semi")
+
+
+def _earlier_days(run: Run, pairs: DataFrame, closed: date | None) -> DataFrame:
+    """The earlier tiles of the sellers and event days in the news."""
+    before = run.read(SELLER_DAY)
+    if closed is None:
+        return before
+    # by their days first: they are few, and files are skipped by them
+    days = [row["event_day"] for row in pairs.select("event_day").distinct().collect()]
+    of_days = before.filter(F.col("event_month").isin(sorted({f"{day:%Y-%m}" for day in days})))
+    of_days = of_days.filter(F.col("event_day").isin(days))
+    return of_days.join(_sent(run, pairs, "seller_id", "event_day"), ["seller_id", "event_day"], "left_semi")
+
+
+def _sent(run: Run, pairs: DataFrame, *key: str) -> DataFrame:
+    """The keys of the news: a day's are sent to every task, so that what they are looked up in stays where it is."""
+    keys = pairs.select(*key).distinct()
+    return F.broadcast(keys) if run.rows_written(SELLER_BUYER_DAY) <= MOST_BROADCAST_PAIRS else keys
+
+
+def _compact(run: Run) -> None:
+    """Put the small files of back-dated tiles together, month by month, once a month of events has many."""
+    files = Counter(
+        re.findall(r"is_back_dated=true/event_month=([\d-]+)/", "\n".join(run.written(SELLER_DAY).inputFiles()))
+    )
+    months = sorted(month for month, number in files.items() if number > MOST_FILES_A_MONTH)
+    if months:
+        run.compact(SELLER_DAY, f"is_back_dated and {in_clause('event_month', months)}", "event_day")
 
 
 def _newest(*events: DataFrame) -> date | None:

@@ -20,6 +20,7 @@ from jobs import (
     status,
     train,
     training_set,
+    verify,
 )
 from jobs.lakehouse.command import run_command
 
@@ -30,6 +31,7 @@ STEPS = (
     release,
     aggregate,
     features,
+    verify,
     training_set,
     train,
     promote,
@@ -50,6 +52,7 @@ The way of the data:
   quarantine     which records were refused, and why; release takes them in under a mended mapping
   aggregate      bronze -> silver day tiles and loan book; closes arrival days
   features       silver -> every seller's features as of a day, as known then
+  verify         proves that three ways of computing the features agree
   training-set   outcomes of loans, with features as known before they were drawn
   train          fit, evaluate and register a model; promote makes it the champion
   score          every seller's probability of default, score and points

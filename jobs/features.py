@@ -4,51 +4,108 @@ import sys
 from datetime import date
 
 import click
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from conf.errors import UserError
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
-from jobs.lakehouse.lake import Lake
+from jobs.lakehouse.lake import Lake, Run
+from jobs.lakehouse.window_states import HeldState, known_by_state, newest_state, rows_of, state_at
 from transforms.features import catalogue
-from transforms.features.known import Bronze, Silver, features_by_rebuild, features_by_sweep, known_sellers
+from transforms.features.evaluate import wanted_sums
+from transforms.features.known import (
+    Bronze,
+    Silver,
+    features_by_rebuild,
+    features_by_sweep,
+    features_of_sums,
+    known_sellers,
+)
 from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS, SELLERS
-from transforms.tables.gold import SELLER_FEATURES
+from transforms.tables.gold import SELLER_FEATURES, WINDOW_STATE
+from transforms.tables.measures import MEASURES
 from transforms.tables.silver import LOAN_BOOK, SELLER_BUYER_DAY, SELLER_DAY
+from transforms.windows.advance import sums_of
 
 
-def features(lake: Lake, as_of: date, mode: str = "sweep") -> Report:
-    """Publish the features of every seller known before `as_of`; needs the day before it closed."""
+def features(lake: Lake, as_of: date, mode: str = "advance") -> Report:
+    """Publish the features of every seller known before `as_of`; needs the day before it closed.
+
+    By `advance` they are carried on from the newest day before, over as many days as there are between; where there is
+    none they are swept, as are the sums that this day's state does not have yet.
+    """
     lake.require_closed(as_of)
+    lake.require_as_published(SELLER_DAY, SELLER_BUYER_DAY, LOAN_BOOK, SELLERS, SELLER_FEATURES, WINDOW_STATE)
     identity = {"catalogue": catalogue.digest(), "news": lake.news_before(as_of), "kinds_told": lake.kinds_told()}
     with lake.run("features", f"as_of={as_of}", identity, {"as_of": as_of, "mode": mode}) as run:
         published = run.already_published
         if published is not None:
             return Report("features", {"as of": as_of, "published already by": published.run_id})
-        silver = Silver(*(run.read(table) for table in (SELLER_DAY, SELLER_BUYER_DAY, LOAN_BOOK, SELLERS)))
-        days = lake.spark.createDataFrame([(as_of,)], "as_of date")
-        labels = known_sellers(silver.sellers, silver.tiles, days)
-        if mode == "rebuild":
-            bronze = Bronze(*(run.read(table) for table in (ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS, SELLERS)))
-            rows = features_by_rebuild(bronze, labels, lake.kinds_told())
-        else:
-            rows = features_by_sweep(silver, labels, lake.kinds_told())
+        silver = Silver(run.read(SELLER_DAY), run.read(SELLER_BUYER_DAY), run.read(LOAN_BOOK), run.read(SELLERS))
+        run.facts = {"mode": mode, "catalogue": catalogue.digest(), "news": lake.news_digest(as_of)}
+        rows = _advanced(run, silver, as_of) if mode == "advance" else _from_scratch(run, silver, as_of, mode)
         slice_ = f"as_of = '{as_of}' and run_id = '{run.run_id}'"
         run.replace(SELLER_FEATURES, rows.withColumn("run_id", F.lit(run.run_id)), slice_)
-        run.figures = {"sellers": run.rows_written(SELLER_FEATURES), "features": len(catalogue.CATALOGUE)}
-        run.facts = {"mode": mode, "catalogue": catalogue.digest()}
+        run.figures |= {"sellers": run.rows_written(SELLER_FEATURES), "features": len(catalogue.CATALOGUE)}
         run.publish()
-    return Report("features", {"as of": as_of, **{name: int(value) for name, value in run.figures.items()}})
+    told = {"carried on from": run.facts["carried_from"] or None} if mode == "advance" else {}
+    return Report("features", {"as of": as_of, **told, **{name: int(value) for name, value in run.figures.items()}})
+
+
+def _advanced(run: Run, silver: Silver, as_of: date) -> DataFrame:
+    lake, wanted = run.lake, wanted_sums()
+    held = newest_state(lake, as_of)
+    if held is None:
+        _require_history(silver, as_of)
+    states = run.read(WINDOW_STATE)
+    run.facts |= {"carried_from": str(held.as_of) if held else ""}
+    if held is None or held.as_of < as_of or not held.sums >= set(wanted):
+        rows = state_at(as_of, held, states, silver.tiles, silver.sellers, wanted)
+        held = HeldState(as_of, run.run_id, frozenset(wanted))
+        unwanted = {name: F.lit(None).cast("bigint") for name in MEASURES if name not in rows.columns}
+        of_slice = {"as_of": F.lit(as_of), "run_id": F.lit(run.run_id)}
+        run.replace(WINDOW_STATE, rows.withColumns(unwanted | of_slice), held.where)
+        states = run.written(WINDOW_STATE)
+    run.facts |= held.facts
+    state = rows_of(held, states)
+    labels = known_by_state(state, silver.sellers, as_of)
+    return features_of_sums(sums_of(state, labels, wanted), silver, labels, lake.kinds_told())
+
+
+def _from_scratch(run: Run, silver: Silver, as_of: date, mode: str) -> DataFrame:
+    _require_history(silver, as_of)
+    labels = known_sellers(silver.sellers, silver.tiles, run.lake.spark.createDataFrame([(as_of,)], "as_of date"))
+    if mode == "sweep":
+        return features_by_sweep(silver, labels, run.lake.kinds_told())
+    orders, payments, loans = (run.read(table) for table in (ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS))
+    return features_by_rebuild(Bronze(orders, payments, loans, silver.sellers), labels, run.lake.kinds_told())
+
+
+def _require_history(silver: Silver, as_of: date) -> None:
+    """Raise UserError where nothing was known before a day."""
+    learned = silver.sellers.select(F.greatest("changed_on", "arrival_day").alias("day"))
+    first = learned.union(silver.tiles.select("arrival_day")).agg(F.min("day")).collect()[0][0]
+    if first is None or first >= as_of:
+        raise UserError(
+            f"as of {as_of} nothing was known of any seller: "
+            + (f"the first news arrived on {first}" if first else "the lake has no events and no profiles")
+        )
 
 
 @step("features", "seller-credit features --as-of 2024-09-01")
 @click.option("--as-of", type=DAY, required=True, help="Only what was known before this day counts.")
 @click.option(
     "--mode",
-    type=click.Choice(["sweep", "rebuild"]),
-    default="sweep",
-    help="sweep: from day tiles; rebuild: from raw events, slow and obvious, to check.",
+    type=click.Choice(["advance", "sweep", "rebuild"]),
+    default="advance",
+    help="advance: carry on from the last day's sums; sweep: from all day tiles; rebuild: from raw events, to check.",
 )
 def command(invocation: Invocation, as_of: date, mode: str) -> Report:
-    """Publish every seller's features as of a day."""
+    """Publish every seller's features as of a day.
+
+    A day costs what it brought and what leaves its windows, however long the history. Days left out are made up for;
+    features that are new to the catalogue are added to what is held of the others.
+    """
     return features(invocation.lake(), as_of, mode)
 
 

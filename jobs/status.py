@@ -1,11 +1,16 @@
 """What is published: steps, figures, versions, age, cost."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+import click
+
+from conf.errors import UserError
 from jobs.lakehouse.command import Invocation, Report, run_command, shown, step
 from jobs.lakehouse.lake import Lake, Published
+from jobs.pages.cost import write_cost_plot
 
 _INTAKE = ("deliveries", "records in", "accepted", "duplicate", "quarantined")
 
@@ -29,8 +34,59 @@ def status(lake: Lake) -> Report:
     return Report("status", values, (("step", "slice", "figures", "seconds", "peak MB"), rows))
 
 
+def cost(lake: Lake, plot: Path | None) -> Report:
+    """What every run read, shuffled, wrote and took, oldest first, so that a trend is seen; and a picture of it."""
+    runs = lake.runs()
+    rows = [
+        (
+            run.step,
+            run.slice,
+            round(run.seconds, 1),
+            _of(run, "processor_seconds", 1, 1),
+            _of(run, "rows_read", 1),
+            _of(run, "bytes_read", 1e6, 1),
+            _of(run, "bytes_shuffled", 1e6, 1),
+            sum(output["rows"] for output in run.outputs),
+            round(sum(output["bytes"] for output in run.outputs) / 1e6, 1),
+            sum(output["files"] for output in run.outputs),
+            _megabytes(run),
+        )
+        for run in runs
+    ]
+    headers = ("step", "slice", "s", "cpu s", "rows read", "MB read", "MB shuffled", "rows", "MB", "files", "peak MB")
+    lines = []
+    if plot is not None:
+        if not runs:
+            raise UserError(f"{lake.root}: nothing is published yet: there is no cost to plot")
+        write_cost_plot({title: _by_step(runs, of) for title, of in _PANELS.items()}, plot)
+        lines = [f"plotted in {plot}"]
+    return Report("cost", {"lake": lake.root, "runs": len(runs)}, (headers, rows), lines)
+
+
+def _of(run: Published, name: str, unit: float, digits: int | None = None) -> float | None:
+    return None if run.cost is None else round(run.cost[name] / unit, digits)
+
+
 def _megabytes(run: Published) -> int | None:
     return None if run.peak_memory_bytes is None else round(run.peak_memory_bytes / 1e6)
+
+
+_PANELS: dict[str, Callable[[Published], float | None]] = {
+    "seconds": lambda run: run.seconds,
+    "MB read": lambda run: _of(run, "bytes_read", 1e6),
+    "MB written": lambda run: sum(output["bytes"] for output in run.outputs) / 1e6,
+    "peak MB of the driver": _megabytes,
+}
+
+
+def _by_step(runs: Sequence[Published], of: Callable[[Published], float | None]) -> dict[str, list[tuple[int, float]]]:
+    """The points of each step that are known, in the order of their runs."""
+    points: dict[str, list[tuple[int, float]]] = {}
+    for run in runs:
+        told = of(run)
+        if told is not None:
+            points.setdefault(run.step, []).append((run.sequence, told))
+    return points
 
 
 def _totals(runs: Sequence[Published]) -> dict[str, float]:
@@ -43,10 +99,14 @@ def _in_words(run: Published) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {shown(value)}" for name, value in numbers.items())
 
 
-@step("status", "seller-credit status")
-def command(invocation: Invocation) -> Report:
+@step("status", "seller-credit status --cost --plot cost.png")
+@click.option("--cost", "of_cost", is_flag=True, help="What each run read, shuffled, wrote and took, oldest first.")
+@click.option("--plot", type=click.Path(path_type=Path), help="With --cost: draw the trend into this PNG file.")
+def command(invocation: Invocation, of_cost: bool, plot: Path | None) -> Report:
     """Show what is published on a lake: every run, what it made, and how long it took."""
-    return status(invocation.lake())
+    if plot is not None and not of_cost:
+        raise UserError("--plot draws what --cost tells: give both")
+    return cost(invocation.lake(), plot) if of_cost else status(invocation.lake())
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from conf.errors import UserError
+from conf.errors import StepFailure, UserError
 from conf.settings import PROFILE_VARIABLE, Settings, load_settings, profiles
 from jobs.lakehouse.lake import Lake
 from jobs.lakehouse.session import spark_session
@@ -59,6 +59,8 @@ class Report:
     values: dict[str, Any] = field(default_factory=dict)
     table: tuple[tuple[str, ...], list[tuple[Any, ...]]] | None = None
     lines: list[str] = field(default_factory=list)
+    failure: str = ""
+    """What did not hold, where the step's answer is no: it is told after the report, with exit code 1."""
 
     def show(self) -> None:
         """Print a small table."""
@@ -134,6 +136,8 @@ def step(name: str, example: str) -> Callable[[Callable[..., Report]], click.Com
                 report.show()
             # several steps in one process: each is read as it ends, also through a pipe
             sys.stdout.flush()
+            if report.failure:
+                raise StepFailure(f"{name}: {report.failure}")
 
         run.__doc__ = f"{function.__doc__}\n\n\b\nExample:\n  {example}\n"
         # options stand in the order of use: the step's own first, the shared ones last

@@ -27,11 +27,19 @@ from pyspark.sql import types as T
 
 from conf.errors import StepFailure, UserError
 from conf.settings import Settings
+from jobs.lakehouse.cost import cost_since, newest_stage
 from jobs.lakehouse.lock import lake_lock
 from transforms.tables.ops import RUNS
-from transforms.tables.table import Table
+from transforms.tables.table import Table, literal_or_null
 
 _TAKING_IN = ("ingest", "release")
+
+EVERY_ROW = "every row"
+"""The slice of a write that replaced a whole table."""
+
+_COMPACTED = "compacted: "
+
+_RUN_ID = re.compile(r"[a-z-]+-\d{6,}-[0-9a-f]{6}")
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,7 @@ class Published:
     outputs: tuple[dict[str, Any], ...]
     facts: Mapping[str, str]
     figures: Mapping[str, float]
+    cost: Mapping[str, float] | None
 
     @property
     def as_of(self) -> date:
@@ -80,7 +89,10 @@ class Lake:
             if not DeltaTable.isDeltaTable(self.spark, path):
                 return []
             names = tuple(Published.__dataclass_fields__)
-            rows = self.spark.read.format("delta").load(path).select(*names).orderBy("sequence").collect()
+            told = self.spark.read.format("delta").load(path)
+            kinds = {column.name: column.type for column in RUNS}
+            chosen = (literal_or_null(name, kinds[name], told.columns) for name in names)
+            rows = told.select(*chosen).orderBy("sequence").collect()
             self._runs = [
                 Published(
                     **{
@@ -124,6 +136,10 @@ class Lake:
         closing = (run for run in self.runs() if run.step == "aggregate")
         return [run.run_id for run in closing if not run.facts["closed_from"] or run.facts["closed_from"] < str(as_of)]
 
+    def news_digest(self, as_of: date) -> str:
+        """What was known before a day, in one word: equal digests are equal news."""
+        return _digest({"news": self.news_before(as_of)})
+
     def kinds_told(self) -> list[str]:
         """The kinds of record that the sources taken in so far can bring, as `order_event.paid`."""
         told = (run.facts["kinds_told"].split(",") for run in self.runs() if run.step in _TAKING_IN)
@@ -146,7 +162,74 @@ class Lake:
         published = self.published_version(table)
         if published is None:
             return self.spark.createDataFrame([], schema_of(table))
-        return self.read_version(table, published)
+        rows = self.read_version(table, published)
+        lacking = [column for column in table if column.name not in rows.columns]
+        if any(column.required for column in lacking):
+            raise UserError(
+                f"{table.name} was made before these columns were: {', '.join(column.name for column in lacking)}."
+                " Run `seller-credit aggregate`, which adds them to all that is closed."
+            )
+        # what a slice of then did not tell is unknown
+        return rows.withColumns({column.name: F.lit(None).cast(column.type) for column in lacking}) if lacking else rows
+
+    def lacking_columns(self, table: Table) -> list[str]:
+        """Columns of the contract that the table, as published, was made without."""
+        published = self.published_version(table)
+        have = table.names if published is None else self.read_version(table, published).columns
+        return [name for name in table.names if name not in have]
+
+    def require_as_published(self, *tables: Table) -> None:
+        """Raise StepFailure, naming everything, where a table is not what the steps have published."""
+        problems = []
+        for table in tables:
+            published = self.published_version(table)
+            if published is None:
+                continue
+            if not DeltaTable.isDeltaTable(self.spark, self.path(table)):
+                problems.append(f"{table.name}: was published, and is not at {self.path(table)}")
+                continue
+            problems += self._strange_commits(table, published)
+            want = self._rows_published(table)
+            if want is not None and (have := self.read_version(table, published).count()) != want:
+                problems.append(
+                    f"{table.name}: version {published} has {have} rows, and the steps that made it wrote {want}:"
+                    " it was edited by hand. Put a copy of the table in its place, or make a new lake of the deliveries"
+                )
+        if problems:
+            raise StepFailure("; ".join(problems))
+
+    def _strange_commits(self, table: Table, published: int) -> list[str]:
+        """Commits after the published one that neither a step made nor a RESTORE took back."""
+        delta = DeltaTable.forPath(self.spark, self.path(table))
+        newest = delta.history(1).collect()[0]["version"]
+        if newest <= published:
+            return []
+        strange = []
+        for commit in delta.history(newest - published).collect():
+            if commit["operation"] == "RESTORE" and commit["operationParameters"].get("version") == str(published):
+                break
+            if commit["operation"] != "RESTORE" and not _RUN_ID.fullmatch(commit["userMetadata"] or ""):
+                strange.append(commit)
+        return [
+            f"{table.name}: version {commit['version']} ({commit['operation']}, {commit['timestamp']:%Y-%m-%d %H:%M})"
+            " was written by no step: the table was edited by hand. Nobody reads that, and no step writes on it. Take"
+            f" it back: RESTORE TABLE delta.`{self.path(table)}` TO VERSION AS OF {published}"
+            for commit in strange
+        ]
+
+    def _rows_published(self, table: Table) -> int | None:
+        """Rows of a table that only grows, by what its runs wrote; None where slices of it are replaced."""
+        rows = 0
+        for run in self.runs():
+            for output in run.outputs:
+                if output["table"] != table.name or output["slice"].startswith(_COMPACTED):
+                    continue
+                if output["slice"] == EVERY_ROW:
+                    rows = 0
+                elif output["slice"] != run.slice:
+                    return None
+                rows += output["rows"]
+        return rows
 
     def read_version(self, table: Table, number: int) -> DataFrame:
         return self.spark.read.format("delta").option("versionAsOf", number).load(self.path(table))
@@ -159,11 +242,18 @@ class Lake:
             yield Run(self, step, slice_, _digest({"step": step, "slice": slice_, **identity}), dict(arguments))
 
     def ensure(self, table: Table) -> None:
-        """Create the table from its contract, or raise StepFailure when what is there differs from it."""
+        """Create the table from its contract, or raise StepFailure when what is there differs from it.
+
+        Columns that the contract has gained are added; of the rows of before they are null.
+        """
         path = self.path(table)
         if not DeltaTable.isDeltaTable(self.spark, path):
             self.spark.sql(_create_statement(table, path))
             return
+        gained = [c for c in table if c.name not in self.spark.read.format("delta").load(path).columns]
+        if gained:
+            columns = ", ".join(f"`{c.name}` {c.type} COMMENT {_quoted(c.meaning)}" for c in gained)
+            self.spark.sql(f"ALTER TABLE delta.`{path}` ADD COLUMNS ({columns})")
         have = {f.name: f.dataType.simpleString() for f in self.spark.read.format("delta").load(path).schema}
         want = {column.name: column.type for column in table}
         wrong = [
@@ -199,6 +289,7 @@ class Run:
     def __post_init__(self) -> None:
         self.sequence = (self.lake.runs()[-1].sequence if self.lake.runs() else 0) + 1
         self.run_id = f"{self.step}-{self.sequence:06d}-{secrets.token_hex(3)}"
+        self._newest_stage = newest_stage(self.lake.spark)
 
     @property
     def already_published(self) -> Published | None:
@@ -221,33 +312,59 @@ class Run:
         """Replace the slice of a table that an SQL condition names; all rows must lie within it."""
         self._write(table, rows, where)
 
+    def rewrite(self, table: Table, rows: DataFrame) -> None:
+        """Replace every row of a table, for example where all of them get a new column."""
+        self._write(table, rows, EVERY_ROW)
+
     def _write(self, table: Table, rows: DataFrame, where: str | None) -> None:
         conformed = table.conform(rows)
         self._roll_back(table)
         failpoint(f"{self.step}:before:{table.name}")
         writer = conformed.write.format("delta").option("userMetadata", self.run_id)
-        writer = writer.mode("append") if where is None else writer.mode("overwrite").option("replaceWhere", where)
+        writer = writer.mode("append" if where is None else "overwrite")
+        if where not in (None, EVERY_ROW):
+            writer = writer.option("replaceWhere", where)
         writer.save(self.lake.path(table))
+        self._note(table, where or self.slice)
+        failpoint(f"{self.step}:after:{table.name}")
+
+    def compact(self, table: Table, where: str, order: str) -> None:
+        """Put the files of some partitions together, in the order of a column; no row changes."""
+        with self._signed():
+            DeltaTable.forPath(self.lake.spark, self.lake.path(table)).optimize().where(where).executeZOrderBy(order)
+        self._note(table, f"{_COMPACTED}{where}")
+
+    @contextmanager
+    def _signed(self) -> Iterator[None]:
+        """Commits that are no writes bear the run's id too, as a write does by an option."""
+        key = "spark.databricks.delta.commitInfo.userMetadata"
+        self.lake.spark.conf.set(key, self.run_id)
+        try:
+            yield
+        finally:
+            self.lake.spark.conf.unset(key)
+
+    def _note(self, table: Table, slice_: str) -> None:
         newest = DeltaTable.forPath(self.lake.spark, self.lake.path(table)).history(1).collect()[0]
         # Delta makes no commit of an append without rows: the newest is then another run's
         metrics = newest["operationMetrics"] if newest["userMetadata"] == self.run_id else {}
         self._outputs.append(
             {
                 "table": table.name,
-                "slice": where or self.slice,
+                "slice": slice_,
                 "version": newest["version"],
                 "rows": int(metrics.get("numOutputRows", 0)),
-                "bytes": int(metrics.get("numOutputBytes", 0)),
+                "bytes": int(metrics.get("numOutputBytes", metrics.get("numAddedBytes", 0))),
                 "files": int(metrics.get("numFiles", metrics.get("numAddedFiles", 0))),
             }
         )
-        failpoint(f"{self.step}:after:{table.name}")
 
     def _roll_back(self, table: Table) -> None:
         """Take off whatever a dead run left beyond the published version."""
         if table.name in self._ready:
             return
-        self.lake.ensure(table)
+        if not DeltaTable.isDeltaTable(self.lake.spark, self.lake.path(table)):
+            self.lake.ensure(table)
         delta = DeltaTable.forPath(self.lake.spark, self.lake.path(table))
         newest = delta.history(1).collect()[0]["version"]
         published = self.lake.published_version(table)
@@ -258,7 +375,13 @@ class Run:
                 f"{table.name}: version {target} was published, but its newest is {newest}: it was damaged"
             )
         if newest > target:
-            delta.restoreToVersion(target)
+            strange = self.lake._strange_commits(table, target)
+            if strange:
+                raise StepFailure("; ".join(strange))
+            with self._signed():
+                delta.restoreToVersion(target)
+        with self._signed():
+            self.lake.ensure(table)
         self._ready.add(table.name)
 
     def written(self, table: Table) -> DataFrame:
@@ -290,6 +413,7 @@ class Run:
             _peak_memory_bytes(lake.spark),
             code_version(),
             lake.settings.digest(),
+            cost_since(lake.spark, self._newest_stage),
         )
         rows = lake.spark.createDataFrame([row], schema_of(RUNS)).coalesce(1)
         failpoint(f"{self.step}:before:publish")

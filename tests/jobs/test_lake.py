@@ -1,10 +1,14 @@
 """What a run says that it wrote is what Delta wrote."""
 
+from pathlib import Path
+
 import pytest
+from pyspark.sql import functions as F
 
 from conf.errors import StepFailure
 from conf.settings import load_settings
 from jobs.lakehouse.lake import Lake, schema_of
+from jobs.status import cost
 from transforms.tables.bronze import DELIVERIES
 
 
@@ -29,3 +33,36 @@ def test_a_second_writer_stops_and_is_told_who_writes(lake: Lake) -> None:
     # given back at the end
     with impatient.run("ingest", "shop", {}, {}):
         pass
+
+
+def test_what_a_run_cost_is_what_the_files_say(lake: Lake, tmp_path: Path) -> None:
+    # bytes that Parquet reads by vectored calls are not counted: the local profile turns them off
+    lake.spark.conf.set("parquet.hadoop.vectored.io.enabled", "false")
+    rows = lake.spark.range(50_000, numPartitions=3).select(F.sha2(F.col("id").cast("string"), 256).alias("text"))
+    rows.write.parquet(str(tmp_path / "files"))
+    on_disk = sum(path.stat().st_size for path in (tmp_path / "files").glob("*.parquet"))
+    assert on_disk > 2_000_000
+    with lake.run("ingest", "shop", {}, {}) as run:
+        read = lake.spark.read.parquet(str(tmp_path / "files")).repartition(2)
+        assert read.agg(F.max("text")).collect()
+        run.publish()
+    told = lake.runs()[-1].cost
+    assert told is not None
+    assert told["rows_read"] == 50_000
+    assert 0.95 * on_disk < told["bytes_read"] < 1.1 * on_disk
+    assert told["bytes_shuffled"] > 0 and told["processor_seconds"] > 0 and told["tasks"] >= 3
+
+    row = ("shop/a@0", "shop", "a", "0", 1, 2, 2, 0, 0, None)
+    with lake.run("ingest", "shop", {}, {}) as run:
+        run.append(DELIVERIES, lake.spark.createDataFrame([row], schema_of(DELIVERIES)))
+        run.publish()
+    (output,) = lake.runs()[-1].outputs
+    files = list(Path(lake.path(DELIVERIES)).glob("*.parquet"))
+    assert (output["rows"], output["files"]) == (1, len(files))
+    assert output["bytes"] == sum(path.stat().st_size for path in files)
+    # what the first run read is not told again
+    assert lake.runs()[-1].cost["rows_read"] < 1_000
+
+    report = cost(lake, tmp_path / "cost.png")
+    assert [line[0] for line in report.table[1]] == ["ingest", "ingest"]
+    assert (tmp_path / "cost.png").read_bytes().startswith(b"\x89PNG")

@@ -2,6 +2,7 @@
 
 from transforms.features.catalogue import CATALOGUE
 from transforms.lending.decide import DECISION_COLUMNS
+from transforms.tables.measures import MEASURES
 from transforms.tables.table import Column, Table
 
 _SELLER = Column("seller_id", "string not null", "as the source names the seller")
@@ -19,6 +20,26 @@ SELLER_FEATURES = Table(
     columns=(_SELLER, _AS_OF, _RUN, *FEATURE_COLUMNS),
     partitioned_by=("as_of", "run_id"),
     leading=1,
+)
+
+WINDOW_STATE = Table(
+    "gold.window_state",
+    row="one seller and window: its sums as of one day, from which the next day's are made; none where all are 0",
+    key=("seller_id", "as_of", "run_id", "window_days"),
+    columns=(
+        _SELLER,
+        _AS_OF,
+        _RUN,
+        Column("window_days", "int not null", "days of the window, which end before the as-of day; 36500 is ever"),
+        Column("first_day", "date", "first event day known; null but in the window of all days"),
+        *(
+            Column(m.name, "bigint", f"{m.meaning}; summed over the window; null where no feature wants it")
+            for m in MEASURES.values()
+        ),
+    ),
+    partitioned_by=("as_of", "run_id"),
+    # a state is read whole: nobody skips in it
+    leading=0,
 )
 
 _OUTCOME = (

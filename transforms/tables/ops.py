@@ -29,5 +29,10 @@ RUNS = Table(
         ),
         Column("code_version", "string not null", "git commit, or package version outside a checkout"),
         Column("settings_digest", "string not null", "sha-256 of the settings"),
+        Column(
+            "cost",
+            "map<string,double>",
+            "by Spark's account: rows_read, bytes_read, bytes_shuffled, bytes_spilled, tasks, processor_seconds",
+        ),
     ),
 )

@@ -11,11 +11,17 @@ SELLER_DAY = Table(
         Column("seller_id", "string not null", "as the source names the seller"),
         Column("event_day", "date not null", "business day on which it happened"),
         Column("arrival_day", "date not null", "business day on which we first saw it"),
-        Column("arrival_month", "string not null", "its month, YYYY-MM"),
+        Column("is_back_dated", "boolean not null", "arrived after its event day: late, corrected or moved"),
+        Column("event_month", "string not null", "month of the event day, YYYY-MM"),
         *(Column(measure.name, "bigint not null", measure.meaning) for measure in MEASURES.values()),
     ),
-    partitioned_by=("arrival_month",),
-    checks={"known_after_it_happened": "arrival_day >= event_day"},
+    # A day's refresh reads the event days that leave its windows. In a partition rows stand in the order of their event
+    # day, so that these are a file, or a stretch of one; back-dated tiles, which come in small files, lie apart.
+    partitioned_by=("is_back_dated", "event_month"),
+    checks={
+        "known_after_it_happened": "arrival_day >= event_day",
+        "back_dated_when_late": "is_back_dated = (arrival_day > event_day)",
+    },
 )
 
 SELLER_BUYER_DAY = Table(

@@ -22,8 +22,22 @@ def seller_days(orders: DataFrame, payments: DataFrame, loans: DataFrame, buyers
         reduce(DataFrame.unionByName, [*parts, _changes(buyers)])
         .groupBy(*KEY)
         .agg(*(F.sum(name).alias(name) for name in MEASURES))
-        .withColumn("arrival_month", F.date_format("arrival_day", "yyyy-MM"))
+        .withColumns(
+            {
+                "is_back_dated": F.col("arrival_day") > F.col("event_day"),
+                "event_month": F.date_format("event_day", "yyyy-MM"),
+            }
+        )
         .select(*SELLER_DAY.names)
+    )
+
+
+def in_event_order(tiles: DataFrame) -> DataFrame:
+    """Tiles as their table wants them: a day's rows together, a month's in a few files, for one day or for history."""
+    # a week of a month is small enough for one task and large enough that history is no heap of tiny files
+    week = F.floor(F.dayofmonth("event_day") / 8)
+    return tiles.repartition("is_back_dated", "event_month", week).sortWithinPartitions(
+        "is_back_dated", "event_month", "event_day", "seller_id"
     )
 
 
@@ -47,12 +61,12 @@ def _changes(buyers: DataFrame) -> DataFrame:
 def active_day_changes(news: DataFrame, before: DataFrame) -> DataFrame:
     """Tell on which arrival day a seller's day came to have a paid order, or lost its last one.
 
-    `news` and `before` have a row a seller, buyer, event day and arrival day with the change in `orders`; `before`
-    are the earlier arrivals of the sellers and days in the news. One row a change: KEY and active_days, 1 or -1.
+    `news` are rows of silver.seller_buyer_day; `before` are the earlier tiles of the sellers and days in the news,
+    whose paid_orders are the same orders. One row a change: KEY and active_days, 1 or -1.
     """
     daily = (
         news.select(*KEY, "orders", F.lit(True).alias("is_news"))
-        .unionByName(before.select(*KEY, "orders", F.lit(False).alias("is_news")))
+        .unionByName(before.select(*KEY, F.col("paid_orders").alias("orders"), F.lit(False).alias("is_news")))
         .groupBy(*KEY, "is_news")
         .agg(F.sum("orders").alias("orders"))
     )

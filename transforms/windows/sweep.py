@@ -18,7 +18,7 @@ from transforms.features.feature import column_of
 _SPAN = np.int64(1) << 20
 """Days that one seller's part of the search key has room for: 2,870 years."""
 
-_ROWS_A_BATCH = 10_000
+ROWS_A_BATCH = 10_000
 
 WindowSums = Sequence[tuple[str, int]]
 """(measure, days) of each wanted sum, in the order of its column."""
@@ -101,10 +101,10 @@ def _sweep_partition(batches: Iterable[pa.RecordBatch], wanted: WindowSums) -> I
         on_time_key, start_key, seller[late_by_start], event[late_by_start], base, to_day, known_from, known_to
     )
     names = sellers.dictionary.take(pa.array(label_seller))
-    for begin in range(0, len(label_rows), _ROWS_A_BATCH):
-        part = slice(begin, begin + _ROWS_A_BATCH)
+    for begin in range(0, len(label_rows), ROWS_A_BATCH):
+        part = slice(begin, begin + ROWS_A_BATCH)
         arrays = [
-            names.slice(begin, _ROWS_A_BATCH),
+            names.slice(begin, ROWS_A_BATCH),
             pa.array(label_day[part].astype(np.int32), pa.int32()).cast(pa.date32()),
             pa.array(first[part].astype(np.int32), pa.int32(), mask=first[part] < 0).cast(pa.date32()),
             *(pa.array(columns[column_of(m, days)][part]) for m, days in wanted),

@@ -1,0 +1,475 @@
+"""What a day's refresh costs: the engine's advance against plain Spark, written naively and well, and against DuckDB.
+
+    python -m bench.refresh --events 20000000 --out /tmp/refresh
+
+All ways give 12 additive measures, and with buyers 4 more, over 5 windows of every seller, as Parquet, from the same
+events: the engine from its lake, the others from the Parquet files of bronze. The engine's day is all that `aggregate`
+does with the day's news (tiles, buyers, loan book), the state of the new day, and the wide table.
+
+Cold is a process of its own, from its start to its end. Warm is a round in one process in which each way has been run
+before; ways alternate, and medians are told. Processor seconds are those of the whole process tree. A result that is
+not the same as DuckDB's stops the run. Writes refresh.md, refresh.json and refresh.png into the folder.
+"""
+
+import json
+import os
+import platform
+import secrets
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+
+import click
+import duckdb
+from matplotlib.figure import Figure
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from bench.intake import Tree
+from conf.settings import load_settings
+from jobs.aggregate import aggregate
+from jobs.lakehouse.lake import Lake
+from jobs.lakehouse.session import spark_session
+from transforms.features.feature import column_of
+from transforms.features.known import known_sellers
+from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS, SELLERS
+from transforms.tables.measures import MEASURES
+from transforms.tables.silver import SELLER_DAY
+from transforms.tiles.days import in_event_order, seller_days
+from transforms.windows.advance import advance, state_of, sums_of
+from transforms.windows.sweep import WindowSums, sweep
+
+FIRST_DAY = date(2024, 1, 1)
+WINDOWS = (7, 30, 90, 180, 365)
+ADDITIVE = (
+    "paid_orders",
+    "paid_fen",
+    "cancelled_orders",
+    "refunded_orders",
+    "refunded_fen",
+    "net_sales_fen",
+    "shipped_orders",
+    "shipping_hours",
+    "late_shipments",
+    "confirmed_orders",
+    "ratings",
+    "rating_stars",
+)
+BUYERS = ("active_days", "last_buyers", "first_buyers", "second_last_buyers")
+ROUNDS = 4
+"""Days that follow the history: the first round warms up, the others are measured."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One way, once."""
+
+    way: str
+    with_buyers: bool
+    is_cold: bool
+    wall_seconds: float
+    processor_seconds: float
+
+
+def wanted(with_buyers: bool) -> WindowSums:
+    return sorted((m, days) for m in (*ADDITIVE, *(BUYERS if with_buyers else ())) for days in WINDOWS)
+
+
+# ---- the ledger ------------------------------------------------------------
+
+
+def events_sql(events: int, days: int) -> str:
+    """Events of `days` days: busy and quiet sellers, 2 % up to 20 days late, 1 in 200 paid orders taken back."""
+    sellers = max(events // 500, 100)
+    each = f"""
+        select i,
+            printf('S%07d', floor({sellers} * power(hash(i, 1) / 18446744073709551616.0, 2))::bigint) as seller_id,
+            hash(i, 2) % 250 as buyer,
+            (hash(i, 3) % 100) as chance,
+            (i * {days} // {events})::int as offset,
+            case when hash(i, 5) % 50 = 0 then (hash(i, 6) % 21)::int else 0 end as late,
+            1000 + hash(i, 7) % 99000 as amount
+        from range({events}) t(i)
+    """
+    row = f"""
+        select i, seller_id, md5(seller_id || '/' || buyer) as buyer_id,
+            case when chance < 60 then 'paid' when chance < 78 then 'shipped' when chance < 84 then 'confirmed'
+                when chance < 90 then 'rated' when chance < 95 then 'cancelled' else 'refunded' end as kind,
+            date '{FIRST_DAY}' + offset as event_day, date '{FIRST_DAY}' + offset + late as arrival_day,
+            amount::bigint as amount_fen, 1 as sign
+        from ({each})
+    """
+    return f"""
+        with e as ({row}), corrected as (
+            select * exclude (arrival_day, sign), arrival_day + (hash(i, 8) % 40)::int as arrival_day, -1 as sign
+            from e where kind = 'paid' and hash(i, 9) % 200 = 0
+        )
+        select printf('%015d', i) || case when sign < 0 then '-c' else '' end as event_id,
+            event_day, arrival_day, seller_id, buyer_id, kind, amount_fen, sign::int as sign,
+            case when kind = 'shipped' then (hash(i, 10) % 96)::double end as hours_since_paid,
+            case when kind = 'rated' then (1 + hash(i, 11) % 5)::int end as rating,
+            event_day::timestamp as happened_at, printf('%015d', i) as order_id
+        from (select * from e union all by name select * from corrected) order by arrival_day
+    """
+
+
+def build(lake: Lake, out: Path, events: int, days: int) -> None:
+    """The lake with all bronze, history closed, and the state as of the day after it; and how long that took."""
+    files = out / "events"
+    files.mkdir()
+    duckdb.sql(f"copy ({events_sql(events, days + ROUNDS)}) to '{files}' (format parquet, file_size_bytes '200MB')")
+    told = lake.spark.read.parquet(str(files)).withColumns(
+        {
+            "arrival_month": F.date_format("arrival_day", "yyyy-MM"),
+            "content_hash": F.lit(0),
+            "delivery_id": F.lit("bench"),
+        }
+    )
+    with lake.run("ingest", "bench", {}, {}) as run:
+        columns = [
+            (F.col(c.name) if c.name in told.columns else F.lit(None)).cast(c.type).alias(c.name) for c in ORDER_EVENTS
+        ]
+        run.append(ORDER_EVENTS, told.select(*columns))
+        for table in (PAYMENT_EVENTS, LOAN_EVENTS, SELLERS):
+            run.append(table, lake.read(table))
+        run.facts = {"kinds_told": "order_event.paid", "simulated": "True"}
+        run.publish()
+    shutil.rmtree(files)
+    last = FIRST_DAY + timedelta(days=days - 1)
+    click.echo(f"bronze is there; {aggregate(lake, last).values}")
+    as_of = last + timedelta(days=1)
+    labels = known_sellers(lake.read(SELLERS), lake.read(SELLER_DAY), _day(lake, as_of))
+    for with_buyers in (True, False):
+        sums = wanted(with_buyers)
+        state = state_of(sweep(lake.read(SELLER_DAY), labels, sums), sums)
+        state.write.parquet(_state(out, as_of, with_buyers))
+
+
+def _day(lake: Lake, as_of: date) -> DataFrame:
+    return lake.spark.createDataFrame([(as_of,)], "as_of date")
+
+
+def _state(out: Path, as_of: date, with_buyers: bool) -> str:
+    return str(out / f"state-{as_of}{'-buyers' if with_buyers else ''}")
+
+
+# ---- the ways ------------------------------------------------------------
+
+
+def by_engine(lake: Lake, out: Path, as_of: date, with_buyers: bool, result: str) -> None:
+    """News into tiles, yesterday's state carried on, the wide table."""
+    yesterday, sums = as_of - timedelta(days=1), wanted(with_buyers)
+    if with_buyers:
+        aggregate(lake, yesterday)
+        tiles = lake.read(SELLER_DAY)
+    else:
+        # its own tiles, without buyers; those of `aggregate` have the rest already
+        news = lake.read(ORDER_EVENTS).filter(F.col("arrival_day") == F.lit(yesterday))
+        news = news.filter(F.col("arrival_month") == f"{yesterday:%Y-%m}")
+        none = lake.read(SELLER_DAY).limit(0)
+        of_day = seller_days(news, lake.read(PAYMENT_EVENTS).limit(0), lake.read(LOAN_EVENTS).limit(0), none)
+        path = str(out / f"tiles-{as_of}")
+        in_event_order(of_day).write.format("delta").mode("overwrite").save(path)
+        before = lake.read(SELLER_DAY).filter(F.col("arrival_day") < F.lit(yesterday))
+        tiles = before.unionByName(lake.spark.read.format("delta").load(path))
+    state = lake.spark.read.parquet(_state(out, yesterday, with_buyers))
+    path = _state(out, as_of, with_buyers)
+    advance(state, tiles, yesterday, as_of, sums).write.mode("overwrite").parquet(path)
+    now = lake.spark.read.parquet(path)
+    labels = now.filter("window_days = 36500").select("seller_id", F.lit(as_of).alias("as_of"))
+    sums_of(now, labels, sums).write.mode("overwrite").parquet(result)
+
+
+def _known(lake: Lake, as_of: date) -> DataFrame:
+    is_known = (F.col("event_day") < F.lit(as_of)) & (F.col("arrival_day") < F.lit(as_of))
+    return lake.read(ORDER_EVENTS).filter(is_known)
+
+
+def _additive(known: DataFrame, as_of: date, *more: Column) -> DataFrame:
+    return known.groupBy("seller_id").agg(
+        F.min("event_day").alias("first_day"),
+        *(
+            F.sum(F.when(_within(as_of, days), F.expr(MEASURES[name].sql)).otherwise(0)).alias(column_of(name, days))
+            for name in ADDITIVE
+            for days in WINDOWS
+        ),
+        *more,
+    )
+
+
+def _within(as_of: date, days: int) -> Column:
+    return F.col("event_day") >= F.lit(as_of - timedelta(days=days))
+
+
+def by_plain_spark(lake: Lake, out: Path, as_of: date, with_buyers: bool, result: str) -> None:
+    """Written well: one pass for what adds up, and one row a pair for the buyers."""
+    known = _known(lake, as_of)
+    wide = _additive(known, as_of)
+    if with_buyers:
+        pair_days = (
+            known.filter("kind = 'paid'")
+            .select("seller_id", "buyer_id", "event_day", "sign")
+            .repartition("seller_id", "buyer_id")
+            .groupBy("seller_id", "buyer_id", "event_day")
+            .agg(F.sum("sign").alias("orders"))
+            .filter("orders > 0")
+        )
+        orders = [F.sum(F.when(_within(as_of, n), F.col("orders")).otherwise(0)).alias(f"orders_{n}") for n in WINDOWS]
+        pairs = pair_days.groupBy("seller_id", "buyer_id").agg(F.min("event_day").alias("event_day"), *orders)
+        buyers = pairs.groupBy("seller_id").agg(
+            *(F.sum((F.col(f"orders_{n}") > 0).cast("bigint")).alias(column_of("last_buyers", n)) for n in WINDOWS),
+            *(
+                F.sum((F.col(f"orders_{n}") > 1).cast("bigint")).alias(column_of("second_last_buyers", n))
+                for n in WINDOWS
+            ),
+            *(F.sum(_within(as_of, n).cast("bigint")).alias(column_of("first_buyers", n)) for n in WINDOWS),
+        )
+        days = known.filter("kind = 'paid'").groupBy("seller_id", "event_day").agg(F.sum("sign").alias("orders"))
+        active = (
+            days.filter("orders > 0")
+            .groupBy("seller_id")
+            .agg(*(F.sum(_within(as_of, n).cast("bigint")).alias(column_of("active_days", n)) for n in WINDOWS))
+        )
+        wide = wide.join(buyers, "seller_id", "left").join(active, "seller_id", "left")
+    _write(wide, as_of, with_buyers, result)
+
+
+def by_naive_spark(lake: Lake, out: Path, as_of: date, with_buyers: bool, result: str) -> None:
+    """As one writes it first: a COUNT(DISTINCT) a window. It gives distinct buyers alone, taken back or not."""
+    buyer = F.when(F.col("kind") == "paid", F.col("buyer_id"))
+    distinct = (F.countDistinct(F.when(_within(as_of, n), buyer)).alias(f"distinct_{n}") for n in WINDOWS)
+    wide = _additive(_known(lake, as_of), as_of, *distinct)
+    wide.write.mode("overwrite").parquet(result)
+
+
+def _write(wide: DataFrame, as_of: date, with_buyers: bool, result: str) -> None:
+    names = [column_of(*sum_) for sum_ in wanted(with_buyers)]
+    columns = (F.coalesce(name, F.lit(0)).cast("bigint").alias(name) for name in names)
+    wide.select("seller_id", F.lit(as_of).alias("as_of"), "first_day", *columns).write.mode("overwrite").parquet(result)
+
+
+def by_duckdb(lake: Lake, out: Path, as_of: date, with_buyers: bool, result: str) -> None:
+    """The same plan as SQL on the same files, as Parquet."""
+    shutil.rmtree(result, ignore_errors=True)
+    duck = duckdb.connect(config={"threads": os.cpu_count() or 1, "temp_directory": str(out / "duckdb")})
+    known = f"event_day < date '{as_of}' and arrival_day < date '{as_of}'"
+    files = f"read_parquet('{lake.path(ORDER_EVENTS)}/*/*.parquet', hive_partitioning = true)"
+    within = {n: f"event_day >= date '{as_of - timedelta(days=n)}'" for n in WINDOWS}
+    sums = ", ".join(
+        f"sum(case when {within[n]} then {MEASURES[m].sql} else 0 end)::bigint as {column_of(m, n)}"
+        for m in ADDITIVE
+        for n in WINDOWS
+    )
+    joins, columns = "", [column_of(*sum_) for sum_ in wanted(with_buyers)]
+    parts = f"with known as (select * from {files} where {known}),\n"
+    parts += f"sums as (select seller_id, min(event_day) as first_day, {sums} from known group by seller_id)"
+    if with_buyers:
+        orders = ", ".join(f"sum(case when {within[n]} then orders else 0 end) as orders_{n}" for n in WINDOWS)
+        counts = ", ".join(
+            f"count(*) filter (orders_{n} > 0) as {column_of('last_buyers', n)},"
+            f" count(*) filter (orders_{n} > 1) as {column_of('second_last_buyers', n)},"
+            f" count(*) filter ({within[n]}) as {column_of('first_buyers', n)}"
+            for n in WINDOWS
+        )
+        active = ", ".join(f"count(*) filter ({within[n]}) as {column_of('active_days', n)}" for n in WINDOWS)
+        parts += f""",
+            pair_days as (select seller_id, buyer_id, event_day, sum(sign) as orders from known where kind = 'paid'
+                group by all having sum(sign) > 0),
+            pairs as (select seller_id, buyer_id, min(event_day) as event_day, {orders} from pair_days group by all),
+            buyers as (select seller_id, {counts} from pairs group by seller_id),
+            days as (select seller_id, event_day from known where kind = 'paid' group by all having sum(sign) > 0),
+            active as (select seller_id, {active} from days group by seller_id)"""
+        joins = "left join buyers using (seller_id) left join active using (seller_id)"
+    listed = ", ".join(f"coalesce({name}, 0)::bigint as {name}" for name in columns)
+    Path(result).mkdir()
+    duck.execute(
+        f"copy ({parts} select seller_id, date '{as_of}' as as_of, first_day, {listed} from sums {joins})"
+        f" to '{result}/part-0.parquet' (format parquet)"
+    )
+
+
+WAYS: dict[str, Callable[[Lake, Path, date, bool, str], None]] = {
+    "engine": by_engine,
+    "plain Spark, written well": by_plain_spark,
+    "DuckDB": by_duckdb,
+    "plain Spark, COUNT(DISTINCT)": by_naive_spark,
+}
+EXACT = ("engine", "plain Spark, written well", "DuckDB")
+
+
+# ---- the measuring ------------------------------------------------------------
+
+
+@contextmanager
+def measured() -> Iterator[list[float]]:
+    """Wall and processor seconds of this process and all below it, in the list once the block has ended."""
+    tree, done, told = Tree(os.getpid()), threading.Event(), list[float]()
+
+    def look() -> None:
+        while not done.wait(0.1):
+            tree.look()
+
+    tree.look()
+    began, started = tree.processor_seconds, time.monotonic()
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        yield told
+    finally:
+        wall = time.monotonic() - started
+        done.set()
+        looking.join()
+        tree.look()
+        told += [wall, tree.processor_seconds - began]
+
+
+def require_same(out: Path, with_buyers: bool, ways: list[str]) -> int:
+    """Compare whole rows with DuckDB's; returns their number."""
+    results = {way: f"read_parquet('{_result(out, way)}/*.parquet')" for way in ways}
+    columns = ", ".join(["seller_id", "as_of", "first_day", *(column_of(*sum_) for sum_ in wanted(with_buyers))])
+    want = f"select {columns} from {results['DuckDB']}"
+    for way, rows in results.items():
+        have = f"select {columns} from {rows}"
+        odd = duckdb.execute(f"(({have}) except ({want})) union all (({want}) except ({have})) limit 1").fetchall()
+        if odd:
+            raise click.ClickException(f"{way} does not give what DuckDB gives: {odd[0][:3]} ...")
+    return duckdb.execute(f"select count(*) from ({want})").fetchall()[0][0]
+
+
+def _result(out: Path, way: str) -> str:
+    return str(out / f"result-{way.replace(' ', '-').replace('(', '').replace(')', '').replace(',', '')}")
+
+
+def open_lake(out: Path) -> Lake:
+    told = [f"lake.root={out / 'lake'}", f"pseudonyms.key_file={out / 'key'}", "spark.driver_memory=4g"]
+    settings = load_settings("local", {}, told)
+    return Lake(spark_session(settings), settings)
+
+
+def rounds(out: Path, days: int, naive: bool) -> list[Cost]:
+    """Warm: every way once a day, on the days after the history; the first day warms up."""
+    lake, costs = open_lake(out), list[Cost]()
+    for number in range(1, ROUNDS):
+        as_of = FIRST_DAY + timedelta(days=days + number)
+        for with_buyers in (True, False):
+            ways = [way for way in WAYS if way in EXACT or (naive and number == 1 and with_buyers)]
+            for way in ways if number % 2 else reversed(ways):
+                with measured() as told:
+                    WAYS[way](lake, out, as_of, with_buyers, _result(out, way))
+                click.echo(f"{as_of} {way}, {'with' if with_buyers else 'without'} buyers: {told}")
+                if number > 1 or way not in EXACT:
+                    costs.append(Cost(way, with_buyers, False, *told))
+            require_same(out, with_buyers, list(EXACT))
+    return costs
+
+
+def cold(out: Path, way: str, days: int, with_buyers: bool) -> Cost:
+    """A process of its own, on a copy of the lake, so that the engine has the day before it again."""
+    words = [sys.executable, "-m", "bench.refresh", "--out", str(out), "--days", str(days), "--only", way]
+    started = time.monotonic()
+    with subprocess.Popen([*words, *(["--buyers"] if with_buyers else [])], stdout=subprocess.DEVNULL) as process:
+        tree = Tree(process.pid)
+        while process.poll() is None:
+            tree.look()
+            time.sleep(0.1)
+    if process.returncode:
+        raise click.ClickException(f"cold {way}: it ended with {process.returncode}")
+    return Cost(way, with_buyers, True, time.monotonic() - started, tree.processor_seconds)
+
+
+# ---- the report ------------------------------------------------------------
+
+
+def report(out: Path, events: int, days: int, costs: list[Cost]) -> None:
+    cpu = next(
+        (line.split(": ")[1] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), ""
+    )
+    sellers = duckdb.execute(f"select count(*) from read_parquet('{_result(out, 'DuckDB')}/*.parquet')").fetchall()[0][
+        0
+    ]
+    versions = ", ".join(f"{name} {version(name)}" for name in ("pyspark", "delta-spark", "duckdb"))
+    head = [
+        f"`python -m bench.refresh {' '.join(sys.argv[1:])}`",
+        "",
+        f"{events:,} events of {sellers:,} sellers in {days} days; 12 measures, and 4 of buyers, by 5 windows."
+        f" {os.cpu_count()} cores, {cpu.strip() or platform.machine()}, Python {platform.python_version()},"
+        f" {versions}.",
+        "",
+        "| | | processor s | wall s | engine is cheaper by | faster by | runs |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    told = {(c.with_buyers, c.is_cold, c.way): [x for x in costs if _kind(x) == _kind(c)] for c in costs}
+    lines, table = [], []
+    for (with_buyers, is_cold, way), runs in sorted(told.items(), key=lambda item: (not item[0][0], item[0][1])):
+        processor, wall = (median(getattr(c, name) for c in runs) for name in ("processor_seconds", "wall_seconds"))
+        engine = told.get((with_buyers, is_cold, "engine"), runs)
+        ratio = processor / median(c.processor_seconds for c in engine)
+        faster = wall / median(c.wall_seconds for c in engine)
+        what = f"{'with' if with_buyers else 'without'} buyers, {'cold' if is_cold else 'warm'}"
+        lines.append(f"| {what} | {way} | {processor:.1f} | {wall:.1f} | {ratio:.1f}x | {faster:.1f}x | {len(runs)} |")
+        table.append({"what": what, "way": way, "processor_seconds": processor, "wall_seconds": wall, "ratio": ratio})
+    (out / "refresh.md").write_text("\n".join([*head, *lines]) + "\n")
+    (out / "refresh.json").write_text(
+        json.dumps({"events": events, "medians": table, "runs": [vars(c) for c in costs]})
+    )
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axes = figure.subplots()
+    labels = [f"{row['way']}\n{row['what']}" for row in table]
+    axes.barh(labels, [row["processor_seconds"] for row in table])
+    axes.invert_yaxis()
+    axes.set_xlabel("processor seconds")
+    axes.set_xscale("log")
+    figure.savefig(out / "refresh.png", dpi=120)
+    click.echo("\n".join([*head, *lines]))
+
+
+def _kind(cost: Cost) -> tuple[bool, bool, str]:
+    return cost.with_buyers, cost.is_cold, cost.way
+
+
+@click.command()
+@click.option("--events", default=2_000_000, show_default=True, help="Events in the days.")
+@click.option("--days", default=400, show_default=True, help="Days of history before the measured ones.")
+@click.option("--naive/--no-naive", default=True, help="Also the way with a COUNT(DISTINCT) a window, once.")
+@click.option("--colds/--no-colds", default=True, help="Also each way in a process of its own.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="New folder; the lake lies there.")
+@click.option("--only", help="Run one way once, on a copy of the lake: what a cold run does.")
+@click.option("--buyers", is_flag=True, help="With --only: with buyers.")
+def main(events: int, days: int, naive: bool, colds: bool, out: Path, only: str | None, buyers: bool) -> None:
+    """Measure a day's refresh and write refresh.md."""
+    as_of = FIRST_DAY + timedelta(days=days + 1)
+    if only is not None:
+        WAYS[only](open_lake(out), out, as_of, buyers, _result(out, only))
+        return
+    if not (out / "lake").exists():
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "key").write_text(secrets.token_hex(32))
+        build(open_lake(out), out, events, days)
+    costs: list[Cost] = []
+    if colds:
+        open_lake(out).spark.stop()
+        for with_buyers in (True, False):
+            for way in EXACT:
+                if way == "engine" and with_buyers:
+                    shutil.copytree(out / "lake", out / "lake-before")
+                costs.append(cold(out, way, days, with_buyers))
+                if way == "engine" and with_buyers:
+                    shutil.rmtree(out / "lake")
+                    (out / "lake-before").rename(out / "lake")
+                click.echo(costs[-1])
+            require_same(out, with_buyers, list(EXACT))
+    costs += rounds(out, days, naive)
+    report(out, events, days, costs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""The window sums that the lake holds: which day's state there is, and the state of another day made from it."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.lakehouse.lake import Lake
+from transforms.features.feature import EVER, column_of, window_sums_in
+from transforms.features.known import known_sellers
+from transforms.windows.advance import advance, merged, state_of
+from transforms.windows.sweep import WindowSums, sweep
+
+
+@dataclass(frozen=True)
+class HeldState:
+    """A published slice of gold.window_state, and the sums that it holds."""
+
+    as_of: date
+    run_id: str
+    sums: frozenset[tuple[str, int]]
+
+    @property
+    def where(self) -> str:
+        """The slice as an SQL condition."""
+        return f"as_of = '{self.as_of}' and run_id = '{self.run_id}'"
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """How a run tells of it."""
+        return {"state": self.run_id, "sums": " ".join(sorted(column_of(*sum_) for sum_ in self.sums))}
+
+
+def newest_state(lake: Lake, last: date) -> HeldState | None:
+    """The published state of the newest day up to `last` that was made of the lake's tiles as they are."""
+    states = [run for run in lake.runs() if run.step == "features" and "state" in run.facts and run.as_of <= last]
+    # of two of one day the later run's, which holds what newer features want
+    for run in sorted(states, key=lambda run: (run.as_of, run.sequence), reverse=True):
+        if run.facts["news"] == lake.news_digest(run.as_of):
+            return HeldState(run.as_of, run.facts["state"], window_sums_in(run.facts["sums"]))
+    return None
+
+
+def rows_of(held: HeldState, states: DataFrame) -> DataFrame:
+    """The rows of one slice of gold.window_state."""
+    return states.filter(held.where).drop("as_of", "run_id")
+
+
+def state_at(
+    as_of: date, held: HeldState | None, states: DataFrame, tiles: DataFrame, sellers: DataFrame, wanted: WindowSums
+) -> DataFrame:
+    """The state as of a day: carried on from the one held, and swept where that lacks a sum or there is none."""
+    kept = [sum_ for sum_ in wanted if held is not None and sum_ in held.sums]
+    missing = [sum_ for sum_ in wanted if sum_ not in kept]
+    parts: list[DataFrame] = []
+    if held is not None:
+        rows = rows_of(held, states)
+        parts.append(advance(rows, tiles, held.as_of, as_of, kept) if held.as_of < as_of else merged([rows], kept))
+    if missing or held is None:
+        day = tiles.sparkSession.createDataFrame([(as_of,)], "as_of date")
+        labels = known_sellers(sellers, tiles, day)
+        parts.append(state_of(sweep(tiles, labels, missing), missing))
+    return parts[0] if len(parts) == 1 else merged(parts, wanted)
+
+
+def known_by_state(state: DataFrame, sellers: DataFrame, as_of: date) -> DataFrame:
+    """Labels (seller_id, as_of) of every seller known before a day, from the state as of it and the profiles."""
+    with_events = state.filter(F.col("window_days") == EVER).select(
+        "seller_id", F.date_sub(F.lit(as_of), 1).alias("arrival_day")
+    )
+    return known_sellers(sellers, with_events, state.sparkSession.createDataFrame([(as_of,)], "as_of date"))

@@ -1,0 +1,229 @@
+"""The proof: features by sweep, by advance and by rebuild are the same, for every seller or a sample."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import reduce
+
+import click
+from pyspark.sql import DataFrame, Row
+from pyspark.sql import functions as F
+
+from conf.errors import UserError
+from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
+from jobs.lakehouse.lake import Lake, Run
+from jobs.lakehouse.window_states import newest_state, rows_of
+from transforms.features.catalogue import BY_NAME, CATALOGUE
+from transforms.features.evaluate import wanted_sums
+from transforms.features.feature import EVER, column_of, window_sums_in
+from transforms.features.known import (
+    Bronze,
+    Silver,
+    features_by_rebuild,
+    features_by_sweep,
+    features_of_sums,
+    known_sellers,
+)
+from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS, SELLERS
+from transforms.tables.gold import SELLER_FEATURES, WINDOW_STATE
+from transforms.tables.measures import MEASURES
+from transforms.tables.silver import LOAN_BOOK, SELLER_BUYER_DAY, SELLER_DAY
+from transforms.windows.advance import advance, state_of, sums_of
+from transforms.windows.compare import held_together
+from transforms.windows.rebuild import rebuild
+from transforms.windows.sweep import sweep
+
+DAYS_CARRIED = 30
+"""Where the lake has no state of an earlier day, one is swept as of so many days before and carried on."""
+
+SHOWN_SELLERS, SHOWN_FEATURES, SHOWN_EVENTS = 3, 3, 12
+
+_EVENTS = {"order_event": "orders", "payment_event": "payments", "loan_event": "loans", "seller_buyer_day": "orders"}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the ways are made of, of the sellers that are compared."""
+
+    as_of: date
+    silver: Silver
+    bronze: Bronze
+    labels: DataFrame
+    state: DataFrame
+    carried_from: date
+    kinds_told: Sequence[str]
+
+    @property
+    def sums(self) -> DataFrame:
+        """The window sums by advance."""
+        state = advance(self.state, self.silver.tiles, self.carried_from, self.as_of, wanted_sums())
+        return sums_of(state, self.labels, wanted_sums())
+
+    def ways(self) -> dict[str, DataFrame]:
+        """The features by each way."""
+        return {
+            "sweep": features_by_sweep(self.silver, self.labels, self.kinds_told),
+            "advance": features_of_sums(self.sums, self.silver, self.labels, self.kinds_told),
+            "rebuild": features_by_rebuild(self.bronze, self.labels, self.kinds_told),
+        }
+
+
+def verify(lake: Lake, as_of: date, sellers: int | None) -> Report:
+    """Compare every feature of `sellers` sellers, chosen by a hash of their ids, or of all where it is None."""
+    lake.require_closed(as_of)
+    tables = (SELLER_DAY, SELLER_BUYER_DAY, LOAN_BOOK, SELLERS, ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS, WINDOW_STATE)
+    lake.require_as_published(*tables)
+    with lake.run("verify", f"as_of={as_of}", {}, {"as_of": as_of, "sellers": sellers}) as run:
+        labels = _labels(run, as_of, sellers).persist()  # all ways start from them
+        evidence, how = _evidence(run, as_of, labels)
+        ways = evidence.ways()
+        published = _published(run, as_of, labels)
+        if published is not None:
+            ways["published"] = published
+        compared = held_together(ways, {feature.name: feature.type for feature in CATALOGUE}).persist()
+        size = F.size("differences")
+        found = compared.agg(F.count(F.lit(1)), F.sum((size > 0).cast("bigint")), F.sum(size)).collect()[0]
+        if not found[0]:
+            raise UserError(f"as of {as_of} nothing was known of any seller: there is nothing to compare")
+        worst = compared.filter(size > 0).orderBy("seller_id").limit(SHOWN_SELLERS).collect()
+        lines = _lines(evidence, list(ways), worst)
+        compared.unpersist()
+        labels.unpersist()
+        figures = {
+            "sellers": found[0],
+            "features": len(CATALOGUE),
+            "cells compared": found[0] * len(CATALOGUE),
+            "sellers that differ": found[1] or 0,
+            "cells that differ": found[2] or 0,
+        }
+        run.figures = {name: float(value) for name, value in figures.items()}
+        run.facts = {"ways": ", ".join(ways), "carried_from": str(evidence.carried_from)}
+        run.publish()
+    failure = f"as of {as_of} the ways differ in {found[2]} of {figures['cells compared']} cells" if found[2] else ""
+    values = {"as of": as_of, "ways": ", ".join(ways), "advance": how, **figures}
+    return Report("verify", values, lines=lines, failure=failure)
+
+
+def _labels(run: Run, as_of: date, sellers: int | None) -> DataFrame:
+    day = run.lake.spark.createDataFrame([(as_of,)], "as_of date")
+    labels = known_sellers(run.read(SELLERS), run.read(SELLER_DAY), day)
+    return labels if sellers is None else labels.orderBy(F.xxhash64("seller_id"), "seller_id").limit(sellers)
+
+
+def _evidence(run: Run, as_of: date, labels: DataFrame) -> tuple[Evidence, str]:
+    lake = run.lake
+
+    def ours(rows: DataFrame) -> DataFrame:
+        return rows.join(labels.select("seller_id"), "seller_id", "left_semi")
+
+    tiles, pairs, book, sellers = (ours(run.read(t)) for t in (SELLER_DAY, SELLER_BUYER_DAY, LOAN_BOOK, SELLERS))
+    orders, payments, loans = (ours(run.read(table)) for table in (ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS))
+    held, wanted = newest_state(lake, as_of - timedelta(days=1)), wanted_sums()
+    if held is not None and held.sums >= set(wanted):
+        carried_from = held.as_of
+        state = ours(rows_of(held, run.read(WINDOW_STATE)))
+        how = f"carried on from the state published as of {carried_from}"
+    else:
+        carried_from = as_of - timedelta(days=DAYS_CARRIED)
+        of_then = labels.withColumn("as_of", F.lit(carried_from))
+        state = state_of(sweep(tiles, of_then, wanted), wanted)
+        how = f"carried on from {carried_from}, swept for this as no state is published"
+    evidence = Evidence(
+        as_of,
+        Silver(tiles, pairs, book, sellers),
+        Bronze(orders, payments, loans, sellers),
+        labels,
+        state,
+        carried_from,
+        lake.kinds_told(),
+    )
+    return evidence, how
+
+
+def _published(run: Run, as_of: date, labels: DataFrame) -> DataFrame | None:
+    """What readers have of this day, if it was made by the catalogue as it is."""
+    last = run.lake.last_run("features", f"as_of={as_of}")
+    names = [feature.name for feature in CATALOGUE]
+    if last is None or run.lake.lacking_columns(SELLER_FEATURES):
+        return None
+    rows = run.read(SELLER_FEATURES).filter(f"as_of = '{as_of}' and run_id = '{last.run_id}'")
+    return rows.select("seller_id", *names).join(labels.select("seller_id"), "seller_id", "left_semi")
+
+
+def _lines(evidence: Evidence, ways: Sequence[str], worst: Sequence[Row]) -> list[str]:
+    """The first differences, each with the sums and the events that make it."""
+    lines: list[str] = []
+    for row in worst:
+        seller, differences = row["seller_id"], row["differences"]
+        lines += ["", f"seller {seller}: {len(differences)} features differ"]
+        for difference in differences[:SHOWN_FEATURES]:
+            by_way = ", ".join(f"{way} {difference[way]}" for way in ways)
+            lines.append(f"  {difference['feature']}: {by_way}")
+        names = [difference["feature"] for difference in differences]
+        sums = sorted(set().union(*(window_sums_in(BY_NAME[name].formula) for name in names)))
+        lines += _sums_that_differ(evidence, seller, sums)
+        lines += _events(evidence, seller, sums)
+    return lines
+
+
+def _sums_that_differ(evidence: Evidence, seller: str, sums: list[tuple[str, int]]) -> list[str]:
+    if not sums:
+        return []
+    label = evidence.labels.filter(F.col("seller_id") == seller)
+    bronze = evidence.bronze
+    ways = {
+        "sweep": sweep(evidence.silver.tiles, label, sums),
+        "advance": evidence.sums.filter(F.col("seller_id") == seller),
+        "rebuild": rebuild(bronze.orders, bronze.payments, bronze.loans, label, sums),
+    }
+    values = {way: rows.collect()[0] for way, rows in ways.items()}
+    names = [column_of(*sum_) for sum_ in sums]
+    return [
+        f"  sum {name}: " + ", ".join(f"{way} {row[name]}" for way, row in values.items())
+        for name in names
+        if len({row[name] for row in values.values()}) > 1
+    ]
+
+
+def _events(evidence: Evidence, seller: str, sums: list[tuple[str, int]]) -> list[str]:
+    """Events within the windows, first those that came late or take something back: it is them that go wrong."""
+    kinds = {MEASURES[measure].event for measure, _ in sums} or set(_EVENTS)
+    days = max((length for _, length in sums), default=EVER)
+    first = evidence.as_of - timedelta(days=min(days, 36_000))
+    parts = [
+        getattr(evidence.bronze, feed).select(
+            F.lit(feed).alias("feed"), "seller_id", "event_id", "kind", "event_day", "arrival_day", "sign", "amount_fen"
+        )
+        for feed in sorted({_EVENTS[kind] for kind in kinds})
+    ]
+    is_known = (F.col("event_day") < F.lit(evidence.as_of)) & (F.col("arrival_day") < F.lit(evidence.as_of))
+    rows = (
+        reduce(DataFrame.unionByName, parts)
+        .filter((F.col("seller_id") == seller) & is_known & (F.col("event_day") >= F.lit(first)))
+        .orderBy(F.desc((F.col("arrival_day") > F.col("event_day")) | (F.col("sign") < 0)), "event_day", "event_id")
+        .limit(SHOWN_EVENTS + 1)
+        .collect()
+    )
+    lines = [
+        f"  event {row['event_id']} ({row['feed']}): {row['kind']}{' taken back' if row['sign'] < 0 else ''} on"
+        f" {row['event_day']}, known on {row['arrival_day']}, {row['amount_fen']} fen"
+        for row in rows[:SHOWN_EVENTS]
+    ]
+    return lines + ["  and more"] * (len(rows) > SHOWN_EVENTS)
+
+
+@step("verify", "seller-credit verify --as-of 2024-09-01 --sellers 1000")
+@click.option("--as-of", type=DAY, required=True, help="The day whose features are compared.")
+@click.option("--sellers", type=click.IntRange(min=1), help="Compare so many sellers, chosen by a hash [default: all].")
+def command(invocation: Invocation, as_of: date, sellers: int | None) -> Report:
+    """Prove that three ways give the same features: by sweep, by advance, and from the raw events alone.
+
+    What is published of that day is compared too. Where anything differs, the first differences are shown with the
+    events that make them, and the exit code is 1. Of all sellers it takes as long as a plain query over all events.
+    """
+    return verify(invocation.lake(), as_of, sellers)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(command))

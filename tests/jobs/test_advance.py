@@ -1,0 +1,147 @@
+"""Features carried on from day to day: catching up, repeating, growing, refusing; and what `verify` says of it."""
+
+import shutil
+from collections.abc import Sequence
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from conf.errors import StepFailure, UserError
+from jobs import features as features_job
+from jobs.aggregate import aggregate
+from jobs.features import features
+from jobs.lakehouse import window_states
+from jobs.lakehouse.lake import Lake
+from jobs.lakehouse.window_states import HeldState, newest_state
+from jobs.verify import verify
+from tests.conftest import lake_at
+from tests.oracle.histories import DAYS, FIRST_DAY, random_histories
+from tests.oracle.test_histories import fill_bronze
+from transforms.features.evaluate import wanted_sums
+from transforms.tables.gold import SELLER_FEATURES, WINDOW_STATE
+from transforms.tables.silver import SELLER_DAY
+from transforms.tables.table import Table
+
+CLOSED = FIRST_DAY + timedelta(days=DAYS)
+AS_OF = FIRST_DAY + timedelta(days=400)
+
+
+def after(days: int) -> date:
+    return AS_OF + timedelta(days=days)
+
+
+@pytest.fixture(scope="module")
+def closed(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a lake of forty sellers, closed in two steps."""
+    folder = tmp_path_factory.mktemp("closed")
+    lake = lake_at(spark, folder)
+    fill_bronze(lake, random_histories(5, 40))
+    aggregate(lake, AS_OF)
+    aggregate(lake, CLOSED)
+    return folder
+
+
+@pytest.fixture
+def lake(spark: SparkSession, closed: Path, tmp_path: Path) -> Lake:
+    """A copy of it."""
+    shutil.copytree(closed / "lake", tmp_path / "lake")
+    return lake_at(spark, tmp_path)
+
+
+def slice_of(lake: Lake, table: Table, day: date) -> list[tuple[object, ...]]:
+    run = lake.last_run("features", f"as_of={day}")
+    assert run is not None
+    rows = lake.read(table).filter(F.col("run_id") == run.run_id).drop("run_id").collect()
+    return sorted((tuple(row) for row in rows), key=repr)
+
+
+def test_days_left_out_are_made_up_for_and_days_one_by_one_are_the_same(
+    spark: SparkSession, lake: Lake, tmp_path: Path
+) -> None:
+    assert features(lake, AS_OF).values["carried on from"] is None
+    shutil.copytree(lake.root, tmp_path / "other" / "lake")
+    other = lake_at(spark, tmp_path / "other")
+    for days in (1, 2, 3):
+        assert features(lake, after(days)).values["carried on from"] == str(after(days - 1))
+    assert features(other, after(3)).values["carried on from"] == str(AS_OF)
+    for table in (WINDOW_STATE, SELLER_FEATURES):
+        assert slice_of(lake, table, after(3)) == slice_of(other, table, after(3)) != []
+
+    proof = verify(other, after(3), None)
+    assert proof.failure == "" and proof.values["ways"] == "sweep, advance, rebuild, published"
+    assert proof.values["cells that differ"] == 0 and proof.values["sellers"] > 30
+    assert verify(other, after(3), 7).values["sellers"] == 7
+
+    # again, and for a day before: nothing changes, and what is there does not mislead
+    before = [run.run_id for run in lake.runs()]
+    assert "published already by" in features(lake, after(3)).values
+    assert [run.run_id for run in lake.runs()] == before
+    assert features(lake, after(-5)).values["carried on from"] is None
+
+
+def test_a_new_sum_is_swept_and_the_others_are_carried_on(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    features(lake, AS_OF)
+    full = newest_state(lake, AS_OF)
+    assert full is not None
+    new = {("paid_fen", 90), ("last_buyers", 365)}
+    older = HeldState(full.as_of, full.run_id, full.sums - new)
+    monkeypatch.setattr(features_job, "newest_state", lambda *_: older)
+    swept: list[Sequence[tuple[str, int]]] = []
+    real = window_states.sweep
+    monkeypatch.setattr(window_states, "sweep", lambda tiles, of, sums: swept.append(sums) or real(tiles, of, sums))
+    features(lake, after(1))
+    assert [set(sums) for sums in swept] == [new]
+    monkeypatch.undo()
+    held = newest_state(lake, after(1))
+    assert held is not None and held.as_of == after(1) and held.sums == set(wanted_sums())
+    assert verify(lake, after(1), None).failure == ""
+
+
+def test_a_measure_newer_than_the_tiles_is_added_by_aggregate(lake: Lake) -> None:
+    before = sorted(map(tuple, lake.read(SELLER_DAY).collect()), key=repr)
+    with lake.run("aggregate", "as an older version made it", {}, {}) as run:
+        rows = lake.read(SELLER_DAY).drop("refunded_fen", "last_buyers")
+        writer = rows.write.format("delta").mode("overwrite").option("overwriteSchema", True)
+        writer.partitionBy(*SELLER_DAY.partitioned_by).option("userMetadata", run.run_id).save(lake.path(SELLER_DAY))
+        run._note(SELLER_DAY, "every row")
+        run.facts = {"closed_through": str(CLOSED), "closed_from": str(CLOSED + timedelta(days=1))}
+        run.publish()
+    with pytest.raises(UserError, match=r"refunded_fen, last_buyers.*seller-credit aggregate"):
+        features(lake, AS_OF)
+    done = aggregate(lake, CLOSED)
+    assert done.values["measures added"] == "refunded_fen, last_buyers"
+    assert sorted(map(tuple, lake.read(SELLER_DAY).select(*SELLER_DAY.names).collect()), key=repr) == before
+    features(lake, AS_OF)
+
+
+def test_what_cannot_be_is_refused_before_work_begins(spark: SparkSession, lake: Lake, tmp_path: Path) -> None:
+    runs = [run.run_id for run in lake.runs()]
+    with pytest.raises(UserError, match="nothing was known of any seller: the first news arrived on"):
+        features(lake, FIRST_DAY - timedelta(days=1000))
+    with pytest.raises(UserError, match=r"needs every arrival day before it closed; closed through: 2023-04-06"):
+        features(lake, CLOSED + timedelta(days=2))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="closed through: none"):
+        features(lake_at(spark, tmp_path / "empty"), AS_OF)
+    path = lake.path(SELLER_DAY)
+    spark.sql(f"delete from delta.`{path}` where event_day = '{AS_OF - timedelta(days=3)}'")
+    for step in (lambda: features(lake, AS_OF), lambda: aggregate(lake, CLOSED), lambda: verify(lake, AS_OF, None)):
+        with pytest.raises(
+            StepFailure, match=r"silver.seller_day: version \d+ \(DELETE.*edited by hand.*RESTORE TABLE"
+        ):
+            step()
+    assert [run.run_id for run in lake.runs()] == runs
+    published = lake.published_version(SELLER_DAY)
+    spark.sql(f"restore table delta.`{path}` to version as of {published}")
+    features(lake, AS_OF)
+
+
+def test_the_tiles_lie_as_a_refresh_reads_them(lake: Lake) -> None:
+    tiles = lake.read(SELLER_DAY)
+    assert tiles.filter("is_back_dated <> (arrival_day > event_day) or event_month <> left(event_day, 7)").count() == 0
+    files = tiles.select("event_month", "is_back_dated", F.input_file_name().alias("file")).distinct().collect()
+    # a history of sixteen months in two steps: a file or two of each month and kind
+    assert len({row["file"] for row in files}) <= 2 * len({row[:2] for row in files})

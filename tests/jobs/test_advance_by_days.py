@@ -1,0 +1,80 @@
+"""Sixty days one by one: what each day's advance publishes is what the sweep gives for all of them at once."""
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+import yaml
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from conf.source import load_source
+from conf.world import load_world
+from jobs.aggregate import aggregate
+from jobs.features import features
+from jobs.ingest import ingest
+from jobs.lakehouse.lake import Lake
+from jobs.simulate import simulate
+from tests.conftest import PROJECT, lake_at
+from tests.jobs.test_invoices import FIRMS, INVOICES
+from transforms.features.catalogue import CATALOGUE
+from transforms.features.known import Silver, features_by_sweep, known_sellers
+from transforms.tables.bronze import SELLERS
+from transforms.tables.gold import SELLER_FEATURES
+from transforms.tables.silver import LOAN_BOOK, SELLER_BUYER_DAY, SELLER_DAY
+from transforms.windows.compare import held_together
+
+DAYS = 60
+TODAY = date(2026, 1, 1)
+LAST_INVOICE = date(2020, 2, 29)
+
+pytestmark = pytest.mark.full
+
+
+def same_by_days(lake: Lake, last: date) -> None:
+    """Advance to `last` day by day, each arrival day closed on its own, and compare."""
+    days = [last - timedelta(days=number) for number in reversed(range(DAYS))]
+    aggregate(lake, days[0] - timedelta(days=1))
+    for as_of in days:
+        aggregate(lake, as_of - timedelta(days=1))
+        told = features(lake, as_of)
+        assert told.values["carried on from"] == (str(as_of - timedelta(days=1)) if as_of != days[0] else None)
+    silver = Silver(*(lake.read(table) for table in (SELLER_DAY, SELLER_BUYER_DAY, LOAN_BOOK, SELLERS)))
+    labels = known_sellers(
+        silver.sellers, silver.tiles, lake.spark.createDataFrame([(day,) for day in days], "as_of date")
+    )
+    # a row a seller and day, under one name
+    one = F.concat_ws("/", "as_of", "seller_id").alias("seller_id")
+    names = [feature.name for feature in CATALOGUE]
+    swept = features_by_sweep(silver, labels, lake.kinds_told()).select(one, *names)
+    advanced = lake.read(SELLER_FEATURES).select(one, *names)
+    compared = held_together({"sweep": swept, "advance": advanced}, {f.name: f.type for f in CATALOGUE}).persist()
+    odd = compared.filter(F.size("differences") > 0).limit(3).collect()
+    assert odd == []
+    assert compared.count() == labels.count() > DAYS * 8
+    compared.unpersist()
+
+
+def test_the_last_sixty_days_of_a_simulated_world(spark: SparkSession, tmp_path: Path) -> None:
+    world = yaml.safe_load((PROJECT / "conf" / "worlds" / "demo.yml").read_text())
+    world |= {"sellers": 40, "days": 500, "name": "sixty days"}
+    (tmp_path / "world.yml").write_text(yaml.safe_dump(world))
+    simulate(spark, load_world(str(tmp_path / "world.yml")), str(tmp_path / "world"))
+    lake = lake_at(spark, tmp_path)
+    ingest(lake, load_source("marketplace"), str(tmp_path / "world" / "deliveries"), None, TODAY)
+    first = date.fromisoformat(str(world["first_day"]))
+    same_by_days(lake, first + timedelta(days=499))
+
+
+@pytest.mark.skipif(not (INVOICES / "invoices.parquet").is_file(), reason=f"the public invoices are not in {INVOICES}")
+def test_the_last_sixty_days_of_real_invoices(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    firms = ", ".join(f"'{firm}'" for firm in FIRMS)
+    for name in ("invoices.parquet", "enterprises.csv"):
+        form = "parquet" if name.endswith("parquet") else "csv, header"
+        rows = f"select * from '{INVOICES / name}' where enterprise_id in ({firms})"
+        duckdb.sql(f"copy ({rows}) to '{tmp_path / 'in' / name}' (format {form})")
+    lake = lake_at(spark, tmp_path)
+    ingest(lake, load_source("vat_invoices"), str(tmp_path / "in"), None, TODAY)
+    same_by_days(lake, LAST_INVOICE)

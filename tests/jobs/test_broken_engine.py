@@ -1,0 +1,193 @@
+"""The engine broken on purpose, in the ways in which such engines break: `verify` sees each, and shows the events."""
+
+import shutil
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs import aggregate as aggregate_job
+from jobs.aggregate import aggregate
+from jobs.features import features
+from jobs.lakehouse.lake import Lake
+from jobs.verify import verify
+from tests.conftest import lake_at
+from tests.oracle.histories import FIRST_DAY, Row
+from tests.oracle.test_histories import fill_bronze
+from transforms.features import known
+from transforms.windows import advance as advance_module
+
+AS_OF = FIRST_DAY + timedelta(days=200)
+CLOSED_FIRST = AS_OF - timedelta(days=100)
+
+
+def order(number: int, seller: str, buyer: str, happened: int, arrived: int | None = None, sign: int = 1) -> Row:
+    """A paid order, its days counted back from the as-of day."""
+    return {
+        "event_id": f"{seller}-{number}",
+        "seller_id": seller,
+        "buyer_id": buyer,
+        "kind": "paid",
+        "direction": None,
+        "amount_fen": 1_000 + number,
+        "event_day": AS_OF - timedelta(days=happened),
+        "arrival_day": AS_OF - timedelta(days=happened if arrived is None else arrived),
+        "sign": sign,
+    }
+
+
+LEDGER: list[Row] = [
+    # late news
+    order(1, "late", "a", 40),
+    order(2, "late", "a", 20, 5),
+    # leaves the window of 30 days between the day before and the as-of day
+    order(3, "leaving", "a", 31),
+    order(4, "leaving", "a", 30),
+    # arrived when its 30 days were over
+    order(5, "never", "a", 31, 0 + 1),
+    order(6, "never", "b", 31, 1),
+    order(7, "taken back", "a", 25),
+    order(7, "taken back", "a", 25, 3, -1) | {"event_id": "void-7"},
+    # a first order that comes to be known late: then the buyer is not new in 90 days
+    order(8, "moved", "a", 50),
+    order(9, "moved", "a", 95, 4),
+    # a buyer of before the first closing comes back
+    order(10, "back", "a", 190),
+    order(11, "back", "a", 10),
+    # one day, an order on time and a late one
+    order(12, "active", "a", 12),
+    order(13, "active", "b", 12, 6),
+    order(14, "quiet", "a", 3),
+]
+
+
+@pytest.fixture(scope="module")
+def bronze(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bronze")
+    fill_bronze(lake_at(spark, folder), {"orders": LEDGER, "payments": []})
+    return folder
+
+
+Break = Callable[[pytest.MonkeyPatch], None]
+
+
+def late_event_dropped(patch: pytest.MonkeyPatch) -> None:
+    _change_tiles(patch, lambda tiles: tiles.filter("not (is_back_dated and paid_orders > 0)"))
+
+
+def duplicate_counted(patch: pytest.MonkeyPatch) -> None:
+    real = aggregate_job.seller_days
+    patch.setattr(aggregate_job, "seller_days", lambda orders, *rest: real(orders.union(orders), *rest))
+
+
+def correction_ignored(patch: pytest.MonkeyPatch) -> None:
+    real = aggregate_job.seller_days
+    patch.setattr(aggregate_job, "seller_days", lambda orders, *rest: real(orders.filter("sign > 0"), *rest))
+
+
+def expiry_a_day_late(patch: pytest.MonkeyPatch) -> None:
+    real = advance_module._left
+
+    def shifted(tiles: DataFrame, since: date, as_of: date, windows: advance_module.Windows) -> DataFrame:
+        day = timedelta(days=1)
+        return real(tiles, since - day, as_of - day, windows)
+
+    patch.setattr(advance_module, "_left", shifted)
+
+
+def never_counted_taken_off(patch: pytest.MonkeyPatch) -> None:
+    """The classic: a tile that arrived after its window had closed is taken off all the same."""
+    real = advance_module._leaving
+
+    def careless(tiles: DataFrame, *rest: object) -> object:
+        return real(tiles.withColumn("arrival_day", F.col("event_day")), *rest)
+
+    patch.setattr(advance_module, "_leaving", careless)
+
+
+def sweep_without_late_tiles(patch: pytest.MonkeyPatch) -> None:
+    real = known.sweep
+    patch.setattr(known, "sweep", lambda tiles, *rest: real(tiles.filter("not is_back_dated"), *rest))
+
+
+def first_day_not_moved_back(patch: pytest.MonkeyPatch) -> None:
+    _change_tiles(
+        patch, lambda tiles: tiles.withColumn("first_buyers", F.when(_late(), 0).otherwise(F.col("first_buyers")))
+    )
+
+
+def second_order_not_moved(patch: pytest.MonkeyPatch) -> None:
+    _change_tiles(
+        patch, lambda tiles: tiles.withColumn("second_last_buyers", F.greatest("second_last_buyers", F.lit(0)))
+    )
+
+
+def old_last_day_not_taken_off(patch: pytest.MonkeyPatch) -> None:
+    _change_tiles(patch, lambda tiles: tiles.withColumn("last_buyers", F.greatest("last_buyers", F.lit(0))))
+
+
+def archived_buyer_is_new(patch: pytest.MonkeyPatch) -> None:
+    real = aggregate_job._earlier_pairs
+    patch.setattr(aggregate_job, "_earlier_pairs", lambda *told: real(*told).limit(0))
+
+
+def active_day_counted_twice(patch: pytest.MonkeyPatch) -> None:
+    def careless(news: DataFrame, before: DataFrame) -> DataFrame:
+        days = news.filter("orders > 0").select(*aggregate_job.KEY).distinct()
+        return days.withColumn("active_days", F.lit(1).cast("bigint"))
+
+    patch.setattr(aggregate_job, "active_day_changes", careless)
+
+
+def _late() -> Column:
+    return F.col("is_back_dated")
+
+
+def _change_tiles(patch: pytest.MonkeyPatch, change: Callable[[DataFrame], DataFrame]) -> None:
+    real = aggregate_job.in_event_order
+    patch.setattr(aggregate_job, "in_event_order", lambda tiles: real(change(tiles)))
+
+
+BREAKS: dict[str, tuple[Break | None, str]] = {
+    "sound": (None, ""),
+    "late event dropped": (late_event_dropped, "late"),
+    "duplicate counted": (duplicate_counted, ""),
+    "correction ignored": (correction_ignored, "taken back"),
+    "expiry a day late": (expiry_a_day_late, "leaving"),
+    "late tile taken off that never counted": (never_counted_taken_off, "never"),
+    "sweep without late tiles": (sweep_without_late_tiles, ""),
+    "first day not moved back": (first_day_not_moved_back, "moved"),
+    "second order not moved": (second_order_not_moved, ""),
+    "old last day not taken off": (old_last_day_not_taken_off, "late"),
+    "archived buyer counted as new": (archived_buyer_is_new, "back"),
+    "active day counted twice": (active_day_counted_twice, "active"),
+}
+QUICK = ("sound", "late tile taken off that never counted")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.full) for name in BREAKS]
+)
+def test_verify_sees_it(
+    spark: SparkSession, bronze: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    shutil.copytree(bronze / "lake", tmp_path / "lake")
+    lake: Lake = lake_at(spark, tmp_path)
+    break_it, seller = BREAKS[name]
+    if break_it is not None:
+        break_it(monkeypatch)
+    aggregate(lake, CLOSED_FIRST)
+    aggregate(lake, AS_OF)
+    features(lake, AS_OF - timedelta(days=1))
+
+    proof = verify(lake, AS_OF, None)
+
+    if break_it is None:
+        assert proof.failure == "" and proof.values["cells that differ"] == 0 and proof.values["sellers"] == 8
+    else:
+        assert "the ways differ in" in proof.failure
+        told = "\n".join(proof.lines)
+        assert "features differ" in told and ": sweep " in told and f"  event {seller}" in told, told
