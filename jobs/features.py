@@ -6,13 +6,14 @@ from datetime import date
 import click
 from pyspark.sql import functions as F
 
+from conf.errors import UserError
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
+from jobs.lakehouse.explain import explain
 from jobs.lakehouse.lake import Lake
 from transforms.features import catalogue
-from transforms.features.known import Bronze, Silver, features_by_rebuild, features_by_sweep, known_sellers
+from transforms.features.known import SILVER, Bronze, Silver, features_by_rebuild, features_by_sweep, known_sellers
 from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS, SELLERS
 from transforms.tables.gold import SELLER_FEATURES
-from transforms.tables.silver import LOAN_BOOK, SELLER_BUYER_DAY, SELLER_DAY
 
 
 def features(lake: Lake, as_of: date, mode: str = "sweep") -> Report:
@@ -23,7 +24,7 @@ def features(lake: Lake, as_of: date, mode: str = "sweep") -> Report:
         published = run.already_published
         if published is not None:
             return Report("features", {"as of": as_of, "published already by": published.run_id})
-        silver = Silver(*(run.read(table) for table in (SELLER_DAY, SELLER_BUYER_DAY, LOAN_BOOK, SELLERS)))
+        silver = Silver(*map(run.read, SILVER))
         days = lake.spark.createDataFrame([(as_of,)], "as_of date")
         labels = known_sellers(silver.sellers, silver.tiles, days)
         if mode == "rebuild":
@@ -47,8 +48,14 @@ def features(lake: Lake, as_of: date, mode: str = "sweep") -> Report:
     default="sweep",
     help="sweep: from day tiles; rebuild: from raw events, slow and obvious, to check.",
 )
-def command(invocation: Invocation, as_of: date, mode: str) -> Report:
-    """Publish every seller's features as of a day."""
+@click.option("--explain", "feature", metavar="NAME", help="Publish nothing: show one seller's feature, and why.")
+@click.option("--seller", metavar="ID", help="Whose feature to explain.")
+def command(invocation: Invocation, as_of: date, mode: str, feature: str | None, seller: str | None) -> Report:
+    """Publish every seller's features as of a day, or explain one of them."""
+    if (feature is None) != (seller is None):
+        raise UserError("features: --explain NAME and --seller ID go together")
+    if feature is not None and seller is not None:
+        return explain(invocation.lake(), feature, seller, as_of)
     return features(invocation.lake(), as_of, mode)
 
 
