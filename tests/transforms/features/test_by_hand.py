@@ -200,7 +200,7 @@ def test_the_tiny_ledger_gives_what_was_worked_out(spark: SparkSession, way: str
         (seller, name): (rows[seller][name], wanted)
         for name, values in EXPECTED.items()
         for seller, wanted in zip(("busy", "sister", "new"), values, strict=True)
-        if not _same(rows[seller][name], wanted)
+        if not same(rows[seller][name], wanted)
     }
     assert not wrong
 
@@ -211,7 +211,7 @@ def test_what_no_source_tells_is_unknown_and_not_none(spark: SparkSession) -> No
     assert {name for name in EXPECTED if busy[name] is not None} == KNOWN_WITHOUT_EVENTS
 
 
-def _same(have: Value, wanted: Value) -> bool:
+def same(have: Value, wanted: Value) -> bool:
     if have is None or wanted is None or isinstance(have, int):
         return have == wanted
     return have == pytest.approx(wanted, rel=1e-12, abs=1e-15)

@@ -225,12 +225,17 @@ def _loan(number: int, row: Row) -> Row:
     return {**_event(number, row), "loan_id": row["loan"], "due_on": ago(row["due"])}
 
 
+_INTAKE = {"content_hash": 0, "delivery_id": "d"}
+
+
 def bronze(spark: SparkSession) -> Bronze:
     """The ledger as bronze tables."""
 
     def frame(table: Table, rows: list[Row]) -> DataFrame:
-        intake = {"arrival_month": "", "content_hash": 0, "delivery_id": "d"}
-        filled = [tuple({**intake, **row}.get(name) for name in table.names) for row in rows]
+        filled = [
+            tuple({**_INTAKE, "arrival_month": f"{row['arrival_day']:%Y-%m}", **row}.get(name) for name in table.names)
+            for row in rows
+        ]
         return spark.createDataFrame(filled, schema_of(table))
 
     tables = ((ORDER_EVENTS, ORDERS, _order), (PAYMENT_EVENTS, PAYMENTS, _payment), (LOAN_EVENTS, LOANS, _loan))
