@@ -22,7 +22,7 @@ ARGS ?=
 QUICK := -m "not full"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo mlflow real test test-full unit lint types imports format dist zip-smoke cluster-smoke lock clean
+.PHONY: help setup setup-tests demo mlflow real test test-full unit lint types imports format dist zip-smoke cluster-smoke features-doc lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -127,6 +127,9 @@ cluster-smoke: dist ## one more day after `make demo`, on a standalone master an
 	    SELLER_CREDIT_PSEUDONYMS__KEY_FILE="$$PWD/demo/pseudonyms.key" \
 	    tests/smoke/cluster_smoke.sh jobs/daily.py --as-of 2024-09-05 --source marketplace --input "$$PWD/demo/world/deliveries"
 	@rm -rf build
+
+features-doc: setup ## docs/features.md, from the catalogue of features
+	@$(ENV) python -m transforms.features.reference > docs/features.md
 
 lock: setup-tests ## pin anew: requirements*.in -> requirements*.txt, with hashes
 	@tools/lock

@@ -1,4 +1,4 @@
-"""New bronze -> silver: day tiles, buyer days and the loan book of the arrival days that it closes."""
+"""New bronze -> silver, an arrival day at a time: day tiles, buyers, payees, balances, loan book, groups."""
 
 import re
 import sys
@@ -11,11 +11,23 @@ from pyspark.sql import functions as F
 
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake, Run, by_arrival_month, in_clause
-from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS
-from transforms.tables.silver import LOAN_BOOK, SELLER_BUYER_DAY, SELLER_DAY
+from transforms.features.states.balances import LOOK_BACK_DAYS
+from transforms.groups.groups import seller_groups
+from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS, SELLERS
+from transforms.tables.silver import (
+    LOAN_BOOK,
+    SELLER_BALANCE,
+    SELLER_BUYER_DAY,
+    SELLER_DAY,
+    SELLER_GROUP,
+    SELLER_PAYEE_DAY,
+)
 from transforms.tiles.buyers import buyer_changes, pair_days
 from transforms.tiles.days import KEY, active_day_changes, in_event_order, seller_days
 from transforms.tiles.loans import loan_states
+from transforms.tiles.payments import day_balances, payee_days
+
+SILVER_TABLES = (SELLER_DAY, SELLER_BUYER_DAY, LOAN_BOOK, SELLER_PAYEE_DAY, SELLER_BALANCE, SELLER_GROUP)
 
 MOST_BROADCAST_PAIRS = 2_000_000
 """Pairs of the news that are sent to every task to look their past up; more are shuffled with it."""
@@ -29,7 +41,7 @@ def aggregate(lake: Lake, through: date | None) -> Report:
 
     What arrives later for a closed day gets the first open day: a closed slice never changes.
     """
-    lake.require_as_published(SELLER_DAY, SELLER_BUYER_DAY, LOAN_BOOK, ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS)
+    lake.require_as_published(*SILVER_TABLES, SELLERS, ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS)
     added = _add_measures(lake)
     with lake.run("aggregate", "arrival days", {}, {"through": through}) as run:
         closed = lake.closed_through()
@@ -53,6 +65,12 @@ def aggregate(lake: Lake, through: date | None) -> Report:
         known_loans = loans.filter(F.col("arrival_day") <= F.lit(last))
         touched_loans = known_loans.join(new_loans.select("loan_id").distinct(), "loan_id", "left_semi")
         run.append(LOAN_BOOK, _arrived(loan_states(touched_loans), closed, last).coalesce(1))
+        run.append(SELLER_PAYEE_DAY, by_arrival_month(payee_days(news(payments)), "event_day", "seller_id"))
+        balances = day_balances(_of_days_in_the_news(payments, closed, last))
+        run.append(SELLER_BALANCE, by_arrival_month(_arrived(balances, closed, last), "event_day", "seller_id"))
+        as_of = last + timedelta(days=1)
+        groups = seller_groups(run.read(SELLERS), as_of).withColumn("as_of", F.lit(as_of))
+        run.replace(SELLER_GROUP, groups, f"as_of = '{as_of}'")
         run.facts = {"closed_through": str(last), "closed_from": str(closed + timedelta(days=1)) if closed else ""}
         run.figures = {"tiles": run.rows_written(SELLER_DAY), "buyer days": run.rows_written(SELLER_BUYER_DAY)}
         run.publish()
@@ -127,6 +145,23 @@ def _newest(*events: DataFrame) -> date | None:
     return max((day for day in days if day is not None), default=None)
 
 
+def _of_days_in_the_news(payments: DataFrame, closed: date | None, last: date) -> DataFrame:
+    """News of payments, with what was known before of the same sellers and event days, as far as a feature looks back.
+
+    Of an event day that was not over at the last closing all is news.
+    """
+    known = payments.filter(F.col("arrival_day") <= F.lit(last))
+    if closed is None:
+        return known
+    oldest = closed - timedelta(days=LOOK_BACK_DAYS)
+    news = _arrived(payments, closed, last).filter(F.col("event_day") >= F.lit(oldest))
+    days = news.filter(F.col("event_day") <= F.lit(closed)).select("seller_id", "event_day").distinct()
+    # nothing arrives before its event day
+    reach = (F.col("arrival_month") >= F.lit(f"{oldest:%Y-%m}")) & (F.col("event_day") >= F.lit(oldest))
+    before = known.filter(reach & (F.col("arrival_day") <= F.lit(closed)))
+    return news.unionByName(before.join(F.broadcast(days), ["seller_id", "event_day"], "left_semi"))
+
+
 def _arrived(rows: DataFrame, closed: date | None, last: date) -> DataFrame:
     arrived = rows.filter(F.col("arrival_day") <= F.lit(last))
     if closed is None:
@@ -140,7 +175,7 @@ def _arrived(rows: DataFrame, closed: date | None, last: date) -> DataFrame:
 @step("aggregate", "seller-credit aggregate --through 2024-08-31")
 @click.option("--through", type=DAY, help="Last arrival day to close [default: the newest that ingest brought].")
 def command(invocation: Invocation, through: date | None) -> Report:
-    """Close arrival days: sum what each brought into day tiles, buyer days and the loan book.
+    """Close arrival days: sum what each brought into day tiles, buyers, payees, balances, loan book and groups.
 
     Only news is read. A closed day stays as it was; what comes later counts from the first open day on.
     """

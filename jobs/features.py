@@ -9,11 +9,13 @@ from pyspark.sql import functions as F
 
 from conf.errors import UserError
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
+from jobs.lakehouse.explain import explain
 from jobs.lakehouse.lake import Lake, Run
 from jobs.lakehouse.window_states import HeldState, known_by_state, newest_state, rows_of, state_at
 from transforms.features import catalogue
 from transforms.features.evaluate import wanted_sums
 from transforms.features.known import (
+    SILVER,
     Bronze,
     Silver,
     features_by_rebuild,
@@ -21,10 +23,9 @@ from transforms.features.known import (
     features_of_sums,
     known_sellers,
 )
-from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS, SELLERS
+from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS
 from transforms.tables.gold import SELLER_FEATURES, WINDOW_STATE
 from transforms.tables.measures import MEASURES
-from transforms.tables.silver import LOAN_BOOK, SELLER_BUYER_DAY, SELLER_DAY
 from transforms.windows.advance import sums_of
 
 
@@ -35,13 +36,13 @@ def features(lake: Lake, as_of: date, mode: str = "advance") -> Report:
     none they are swept, as are the sums that this day's state does not have yet.
     """
     lake.require_closed(as_of)
-    lake.require_as_published(SELLER_DAY, SELLER_BUYER_DAY, LOAN_BOOK, SELLERS, SELLER_FEATURES, WINDOW_STATE)
+    lake.require_as_published(*SILVER, SELLER_FEATURES, WINDOW_STATE)
     identity = {"catalogue": catalogue.digest(), "news": lake.news_before(as_of), "kinds_told": lake.kinds_told()}
     with lake.run("features", f"as_of={as_of}", identity, {"as_of": as_of, "mode": mode}) as run:
         published = run.already_published
         if published is not None:
             return Report("features", {"as of": as_of, "published already by": published.run_id})
-        silver = Silver(run.read(SELLER_DAY), run.read(SELLER_BUYER_DAY), run.read(LOAN_BOOK), run.read(SELLERS))
+        silver = Silver(*map(run.read, SILVER))
         run.facts = {"mode": mode, "catalogue": catalogue.digest(), "news": lake.news_digest(as_of)}
         rows = _advanced(run, silver, as_of) if mode == "advance" else _from_scratch(run, silver, as_of, mode)
         slice_ = f"as_of = '{as_of}' and run_id = '{run.run_id}'"
@@ -100,12 +101,19 @@ def _require_history(silver: Silver, as_of: date) -> None:
     default="advance",
     help="advance: carry on from the last day's sums; sweep: from all day tiles; rebuild: from raw events, to check.",
 )
-def command(invocation: Invocation, as_of: date, mode: str) -> Report:
+@click.option("--explain", "feature", metavar="NAME", help="Publish nothing: show one seller's feature, and why.")
+@click.option("--seller", metavar="ID", help="Whose feature to explain.")
+def command(invocation: Invocation, as_of: date, mode: str, feature: str | None, seller: str | None) -> Report:
     """Publish every seller's features as of a day.
 
     A day costs what it brought and what leaves its windows, however long the history. Days left out are made up for;
     features that are new to the catalogue are added to what is held of the others.
+    With --explain nothing is published.
     """
+    if (feature is None) != (seller is None):
+        raise UserError("features: --explain NAME and --seller ID go together")
+    if feature is not None and seller is not None:
+        return explain(invocation.lake(), feature, seller, as_of)
     return features(invocation.lake(), as_of, mode)
 
 

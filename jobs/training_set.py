@@ -12,11 +12,10 @@ from conf.errors import UserError
 from jobs.lakehouse.command import MONTH, Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake, Run
 from transforms.features import catalogue
-from transforms.features.known import Silver, features_by_sweep, known_sellers
+from transforms.features.known import SILVER, Silver, features_by_sweep, known_sellers
 from transforms.outcomes.cohorts import Definition, cohort_outcomes, loan_outcomes
-from transforms.tables.bronze import LOAN_EVENTS, SELLERS
+from transforms.tables.bronze import LOAN_EVENTS
 from transforms.tables.gold import OUTCOMES, TRAINING_SET
-from transforms.tables.silver import LOAN_BOOK, SELLER_BUYER_DAY, SELLER_DAY
 
 
 def cohorts_between(first_month: date, last_month: date) -> list[date]:
@@ -82,7 +81,7 @@ def training_set_as_given(lake: Lake) -> Report:
 
 
 def _silver(run: Run) -> Silver:
-    return Silver(*(run.read(table) for table in (SELLER_DAY, SELLER_BUYER_DAY, LOAN_BOOK, SELLERS)))
+    return Silver(*map(run.read, SILVER))
 
 
 def _write_set(run: Run, outcomes: DataFrame, silver: Silver) -> Report:

@@ -18,6 +18,7 @@ from transforms.features.catalogue import BY_NAME, CATALOGUE
 from transforms.features.evaluate import wanted_sums
 from transforms.features.feature import EVER, column_of, window_sums_in
 from transforms.features.known import (
+    SILVER,
     Bronze,
     Silver,
     features_by_rebuild,
@@ -36,6 +37,8 @@ from transforms.windows.sweep import sweep
 
 DAYS_CARRIED = 30
 """Where the lake has no state of an earlier day, one is swept as of so many days before and carried on."""
+
+OF_OTHERS_TOO = (SELLER_BUYER_DAY, LOAN_BOOK, SELLERS)
 
 SHOWN_SELLERS, SHOWN_FEATURES, SHOWN_EVENTS = 3, 3, 12
 
@@ -72,8 +75,7 @@ class Evidence:
 def verify(lake: Lake, as_of: date, sellers: int | None) -> Report:
     """Compare every feature of `sellers` sellers, chosen by a hash of their ids, or of all where it is None."""
     lake.require_closed(as_of)
-    tables = (SELLER_DAY, SELLER_BUYER_DAY, LOAN_BOOK, SELLERS, ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS, WINDOW_STATE)
-    lake.require_as_published(*tables)
+    lake.require_as_published(*SILVER, ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS, WINDOW_STATE)
     with lake.run("verify", f"as_of={as_of}", {}, {"as_of": as_of, "sellers": sellers}) as run:
         labels = _labels(run, as_of, sellers).persist()  # all ways start from them
         evidence, how = _evidence(run, as_of, labels)
@@ -117,8 +119,9 @@ def _evidence(run: Run, as_of: date, labels: DataFrame) -> tuple[Evidence, str]:
     def ours(rows: DataFrame) -> DataFrame:
         return rows.join(labels.select("seller_id"), "seller_id", "left_semi")
 
-    tiles, pairs, book, sellers = (ours(run.read(t)) for t in (SELLER_DAY, SELLER_BUYER_DAY, LOAN_BOOK, SELLERS))
-    orders, payments, loans = (ours(run.read(table)) for table in (ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS))
+    # whole where a seller's features rest on others too: where else its buyers buy, who belongs to its group
+    silver = Silver(*(run.read(table) if table in OF_OTHERS_TOO else ours(run.read(table)) for table in SILVER))
+    orders, loans, payments = run.read(ORDER_EVENTS), run.read(LOAN_EVENTS), ours(run.read(PAYMENT_EVENTS))
     held, wanted = newest_state(lake, as_of - timedelta(days=1)), wanted_sums()
     if held is not None and held.sums >= set(wanted):
         carried_from = held.as_of
@@ -127,12 +130,12 @@ def _evidence(run: Run, as_of: date, labels: DataFrame) -> tuple[Evidence, str]:
     else:
         carried_from = as_of - timedelta(days=DAYS_CARRIED)
         of_then = labels.withColumn("as_of", F.lit(carried_from))
-        state = state_of(sweep(tiles, of_then, wanted), wanted)
+        state = state_of(sweep(silver.tiles, of_then, wanted), wanted)
         how = f"carried on from {carried_from}, swept for this as no state is published"
     evidence = Evidence(
         as_of,
-        Silver(tiles, pairs, book, sellers),
-        Bronze(orders, payments, loans, sellers),
+        silver,
+        Bronze(orders, payments, loans, silver.sellers),
         labels,
         state,
         carried_from,

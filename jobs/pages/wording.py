@@ -115,6 +115,12 @@ def value_in_words(figure: Figure) -> str:
         return yuan(value) + unit.removeprefix("fen")
     if unit == "share" or unit.startswith("share "):
         return percent(value) + unit.removeprefix("share")
+    if unit == "percentage points":
+        return f"{'+' if value > 0 else ''}{number(100 * value, 1)}{NO_BREAK}{unit}"
+    if unit == "of 1":
+        return f"{number(value, 3)} {unit}"
+    if unit.startswith("times the ") or unit == "times free cash":
+        return f"{number(value, 2)} {unit}"
     text = number(value) if float(value).is_integer() else number(value, 1)
     return f"{text} {unit.removesuffix('s') if value == 1 else unit}"
 

@@ -19,10 +19,8 @@ from jobs.simulate import simulate
 from tests.conftest import PROJECT, lake_at
 from tests.jobs.test_invoices import FIRMS, INVOICES
 from transforms.features.catalogue import CATALOGUE
-from transforms.features.known import Silver, features_by_sweep, known_sellers
-from transforms.tables.bronze import SELLERS
+from transforms.features.known import SILVER, Silver, features_by_sweep, known_sellers
 from transforms.tables.gold import SELLER_FEATURES
-from transforms.tables.silver import LOAN_BOOK, SELLER_BUYER_DAY, SELLER_DAY
 from transforms.windows.compare import held_together
 
 DAYS = 60
@@ -40,7 +38,7 @@ def same_by_days(lake: Lake, last: date) -> None:
         aggregate(lake, as_of - timedelta(days=1))
         told = features(lake, as_of)
         assert told.values["carried on from"] == (str(as_of - timedelta(days=1)) if as_of != days[0] else None)
-    silver = Silver(*(lake.read(table) for table in (SELLER_DAY, SELLER_BUYER_DAY, LOAN_BOOK, SELLERS)))
+    silver = Silver(*map(lake.read, SILVER))
     labels = known_sellers(
         silver.sellers, silver.tiles, lake.spark.createDataFrame([(day,) for day in days], "as_of date")
     )

@@ -1,8 +1,11 @@
 """The payment account: what comes in, what goes out, what is left."""
 
-from transforms.features.feature import Feature, ratios, sums
+from transforms.features.feature import Feature, growth, ratios, sums
 
 _FAMILY = "payment account"
+_NO_BALANCE = "no balance known in the last 180 days"
+_SERVICE = "(loan_repayment_fen_90d + other_lender_fen_90d)"
+_BEFORE_SERVICE = "(free_cash_fen_90d + other_lender_fen_90d)"
 
 FEATURES: list[Feature] = [
     *sums(
@@ -13,6 +16,24 @@ FEATURES: list[Feature] = [
         unit="fen",
         meaning="money in, without loans drawn",
         risk="falls",
+    ),
+    Feature(
+        "inflow_growth_90d",
+        _FAMILY,
+        growth("inflow_fen", 90),
+        "share",
+        "growth of the money in, last 90 days against the 90 before",
+        "under 180 days of history, or no money in in the 90 days before",
+        "falls",
+    ),
+    *sums(
+        "outflow_sum",
+        "outflow_fen",
+        (90,),
+        family=_FAMILY,
+        unit="fen",
+        meaning="money out, without loans repaid here",
+        risk=None,
     ),
     *sums(
         "free_cash_sum",
@@ -81,7 +102,7 @@ FEATURES: list[Feature] = [
     *sums(
         "failed_debits_count",
         "failed_debits",
-        (90,),
+        (30, 90),
         family=_FAMILY,
         unit="debits",
         meaning="debits that failed for want of cover",
@@ -99,5 +120,87 @@ FEATURES: list[Feature] = [
         "falls",
         "bigint",
         model_input=False,
+    ),
+    Feature(
+        "smallest_free_cash_block",
+        _FAMILY,
+        "case when complete_blocks = 12 then array_min(free_cash_blocks) end",
+        "fen",
+        "free cash of the weakest of the last twelve 30-day blocks",
+        "under 360 days of history",
+        "falls",
+        "bigint",
+    ),
+    Feature(
+        "negative_cash_block_share",
+        _FAMILY,
+        "case when complete_blocks >= 3"
+        " then try_divide(cast(size(filter(free_cash_blocks, block -> block < 0)) as double), complete_blocks) end",
+        "share",
+        "share of the last complete 30-day blocks, at most twelve, in which more went out than came in",
+        "under 90 days of history",
+        "rises",
+    ),
+    *ratios(
+        "outside_inflow_share",
+        "outside_inflow_fen",
+        "inflow_fen",
+        (90,),
+        family=_FAMILY,
+        unit="share",
+        meaning="share of the money in that came by transfer, not from sales",
+        unknown_when="no money in",
+        risk="rises",
+    ),
+    Feature(
+        "debt_service_rate_90d",
+        _FAMILY,
+        f"case when {_SERVICE} + {_BEFORE_SERVICE} is null then null when {_SERVICE} = 0 then 0"
+        f" when {_BEFORE_SERVICE} <= 0 then 10 else least(cast({_SERVICE} as double) / {_BEFORE_SERVICE}, 10) end",
+        "times free cash",
+        "paid on loans here and elsewhere over the free cash before it, at most 10 (10 where none was free), last 90"
+        " days",
+        "no source tells of payments or loans",
+        "rises",
+    ),
+    Feature(
+        "balance_average_90d",
+        _FAMILY,
+        "try_divide(cast(balance_day_fen as double), balance_days)",
+        "fen",
+        "mean balance at the ends of the days of which it is known, last 90 days",
+        _NO_BALANCE,
+        "falls",
+    ),
+    Feature(
+        "balance_minimum_90d",
+        _FAMILY,
+        "lowest_balance_fen",
+        "fen",
+        "lowest balance at a day's end, last 90 days",
+        _NO_BALANCE,
+        "falls",
+        "bigint",
+    ),
+    Feature(
+        "balance_amplitude_90d",
+        _FAMILY,
+        "highest_balance_fen - lowest_balance_fen",
+        "fen",
+        "highest less lowest balance at a day's end, last 90 days",
+        _NO_BALANCE,
+        None,
+        "bigint",
+    ),
+    Feature(
+        "days_below_week_outflow_90d",
+        _FAMILY,
+        "case when outflow_fen_90d is not null then aggregate(filter(balances, held -> held.balance_fen * 90"
+        " < outflow_fen_90d * 7), 0, (sum, held) -> sum + held.days) end",
+        "days",
+        "days that ended with a balance below a mean week's outflow, last 90 days",
+        _NO_BALANCE,
+        "rises",
+        "int",
     ),
 ]

@@ -1,19 +1,62 @@
 """Every feature, in the order of its column. Adding one is adding an entry to its family's file."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import astuple
 
-from transforms.features import buyers, cash, credit_history, sales, service, shop
-from transforms.features.feature import Feature
+from transforms.features import brushing, buyers, cash, credit_history, network, prices, sales, service, shop
+from transforms.features.feature import Feature, window_sums_in
+from transforms.features.formulas import expanded, names_in
+from transforms.features.states.balances import BALANCE_STATES
+from transforms.features.states.days import DAY_STATES
+from transforms.features.states.loans import LOAN_STATES
+from transforms.features.states.network import NETWORK_STATES
+from transforms.features.states.pairs import PAIR_STATES
+from transforms.features.states.profiles import PROFILE_STATES
+from transforms.features.states.state import MadeOf, State
+from transforms.tables.measures import MEASURES
+
+SUM_STATES = (
+    State("history_days", "additive", "int", "days since the first event that we know of", (), "0"),
+    State("complete_blocks", "additive", "int", "complete 30-day blocks of history, at most twelve", (), "0"),
+    State("sales_blocks", "additive", "array<bigint>", "net sales of these blocks, newest first, fen"),
+    State("free_cash_blocks", "additive", "array<bigint>", "free cash of these blocks, newest first, fen"),
+)
+"""What is made of several window sums at once; see `transforms/features/evaluate.py`."""
+
+STATES: Mapping[str, State] = {
+    state.name: state
+    for states in (
+        SUM_STATES,
+        PAIR_STATES,
+        DAY_STATES,
+        BALANCE_STATES,
+        LOAN_STATES,
+        PROFILE_STATES,
+        NETWORK_STATES,
+    )
+    for state in states
+}
 
 CATALOGUE: tuple[Feature, ...] = tuple(
-    feature for family in (sales, buyers, service, cash, credit_history, shop) for feature in family.FEATURES
+    feature
+    for family in (sales, prices, buyers, service, brushing, cash, credit_history, shop, network)
+    for feature in family.FEATURES
 )
+FORMULAS: Mapping[str, str] = expanded(CATALOGUE, STATES)
+"""Each feature's formula over window sums and states alone."""
+
 BY_NAME: dict[str, Feature] = {feature.name: feature for feature in CATALOGUE}
 MODEL_INPUTS: tuple[str, ...] = tuple(feature.name for feature in CATALOGUE if feature.model_input)
 
-if len(BY_NAME) != len(CATALOGUE):
-    raise ValueError("two features have one name")
+
+def made_of(feature: Feature) -> tuple[MadeOf, ...]:
+    """The kinds of what a feature is made of; buyers' measures are sums of tiles that come from pairs."""
+    kinds = {STATES[name].made_of for name in names_in(FORMULAS[feature.name]) if name in STATES}
+    for measure, _ in window_sums_in(FORMULAS[feature.name]):
+        kinds.add("pair" if MEASURES[measure].event == "seller_buyer_day" else "additive")
+    in_order: tuple[MadeOf, ...] = ("additive", "pair", "day series", "loan", "profile", "graph")
+    return tuple(kind for kind in in_order if kind in kinds)
 
 
 def digest() -> str:

@@ -1,13 +1,14 @@
 """What the seller did with earlier loans here."""
 
-from transforms.features.feature import Feature, sums
+from transforms.features.feature import EVER, Feature, ratios, sums
 
 _FAMILY = "credit history"
 _NO_LOANS = "no source tells of loans"
+_NONE_SETTLED = "no loan repaid in full yet"
 
 FEATURES: list[Feature] = [
     *sums(
-        "drawn_loans_count", "drawn_loans", (36_500,), family=_FAMILY, unit="loans", meaning="loans drawn", risk=None
+        "drawn_loans_count", "drawn_loans", (365, EVER), family=_FAMILY, unit="loans", meaning="loans drawn", risk=None
     ),
     Feature(
         "outstanding_principal",
@@ -70,5 +71,92 @@ FEATURES: list[Feature] = [
         "rises",
         "bigint",
         model_input=False,
+    ),
+    Feature("open_loans", _FAMILY, "open_loans", "loans", "loans not yet repaid in full", _NO_LOANS, "rises", "bigint"),
+    Feature(
+        "past_due_amount",
+        _FAMILY,
+        "past_due_fen",
+        "fen",
+        "unpaid now of each loan's oldest instalment that is past due",
+        _NO_LOANS,
+        "rises",
+        "bigint",
+    ),
+    *ratios(
+        "repaid_rate",
+        "repaid_fen",
+        "drawn_fen",
+        (EVER,),
+        family=_FAMILY,
+        unit="share",
+        meaning="share of the principal drawn that was repaid",
+        unknown_when="no loan drawn",
+        risk="falls",
+    ),
+    Feature(
+        "on_time_loan_rate",
+        _FAMILY,
+        "try_divide(cast(on_time_loans as double), settled_loans)",
+        "share",
+        "share of the loans repaid in full that were never more than 3 days past due",
+        _NONE_SETTLED,
+        "falls",
+    ),
+    Feature(
+        "early_repayment_rate",
+        _FAMILY,
+        "try_divide(cast(early_loans as double), settled_loans)",
+        "share",
+        "share of the loans repaid in full that were repaid before the last instalment fell due",
+        _NONE_SETTLED,
+        None,
+    ),
+    Feature(
+        "mean_days_drawn",
+        _FAMILY,
+        "try_divide(cast(settled_loan_days as double), settled_loans)",
+        "days",
+        "mean days from draw to last repayment of the loans repaid in full",
+        _NONE_SETTLED,
+        None,
+    ),
+    Feature(
+        "days_without_arrears",
+        _FAMILY,
+        "days_without_arrears",
+        "days",
+        "days since a loan was last past due, or since the first draw where none ever was",
+        "no loan drawn",
+        "falls",
+        "int",
+    ),
+    Feature(
+        "days_since_draw",
+        _FAMILY,
+        "days_since_draw",
+        "days",
+        "days since the newest draw",
+        "no loan drawn",
+        None,
+        "int",
+    ),
+    *sums(
+        "reschedulings_count",
+        "reschedulings",
+        (EVER,),
+        family=_FAMILY,
+        unit="times",
+        meaning="times that a loan was rescheduled",
+        risk="rises",
+    ),
+    Feature(
+        "cash_out_share_365d",
+        _FAMILY,
+        "case when drawn_fen_365d > 0 then least(cast(cashed_out_fen as double) / drawn_fen_365d, 1) end",
+        "share",
+        "withdrawn by the owner on the day of a draw or the two after, over what was drawn, at most all, last 365 days",
+        "nothing drawn in the window, or no source tells of withdrawals",
+        "rises",
     ),
 ]

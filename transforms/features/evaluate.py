@@ -1,13 +1,15 @@
 """Window sums and states -> features, by the formulas of the catalogue."""
 
 from collections.abc import Collection, Sequence
+from functools import reduce
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from transforms.features.catalogue import CATALOGUE
-from transforms.features.feature import Feature, column_of
-from transforms.features.states import LOAN_STATES, PROFILE_STATES
+from transforms.features.catalogue import CATALOGUE, FORMULAS, STATES, SUM_STATES
+from transforms.features.feature import Feature, column_of, window_sums_in
+from transforms.features.formulas import names_in
+from transforms.features.states.state import State
 from transforms.tables.measures import MEASURES
 
 BLOCK_DAYS = 30
@@ -15,38 +17,41 @@ BLOCKS = 12
 BLOCK_MEASURES = {"sales_blocks": "net_sales_fen", "free_cash_blocks": "free_cash_fen"}
 """Arrays of the complete 30-day blocks before the as-of day, newest first: differences of window sums."""
 
-_TELLS_OF_LOANS = "loan_event.drawn"
+_KEY = ["seller_id", "as_of"]
 
 
 def wanted_sums(features: Sequence[Feature] = CATALOGUE) -> list[tuple[str, int]]:
     """The (measure, days) that the engine must give for these features, in a fixed order."""
-    wanted = set().union(*(feature.window_sums for feature in features))
+    formulas = [FORMULAS[feature.name] for feature in features]
+    wanted = set().union(*map(window_sums_in, formulas))
     for blocks, measure in BLOCK_MEASURES.items():
-        if any(blocks in feature.formula for feature in features):
+        if any(blocks in names_in(formula) for formula in formulas):
             wanted |= {(measure, BLOCK_DAYS * number) for number in range(1, BLOCKS + 1)}
     return sorted(wanted)
 
 
-def evaluate(sums: DataFrame, loans: DataFrame, profiles: DataFrame, kinds_told: Collection[str]) -> DataFrame:
-    """Evaluate every feature: one row a (seller_id, as_of) of `sums`.
+def inputs(sums: DataFrame, states: Sequence[DataFrame], kinds_told: Collection[str]) -> DataFrame:
+    """What formulas name: one row a (seller_id, as_of) of `sums`, with every wanted sum and every state.
 
-    `sums` come from the sweep or the rebuild, `loans` and `profiles` from `transforms/features/states.py`.
-    `kinds_told` are the kinds of record that the lake's sources can bring: a measure that needs others is unknown,
-    and so is every feature made of it.
+    `sums` come from any way of the engine; `states` have the columns of STATES, at most a row a (seller_id, as_of).
+    `kinds_told` are the kinds of record that the lake's sources can bring: a measure or state that needs others is
+    unknown, and so is every feature made of it.
     """
-    joined = sums.join(loans, ["seller_id", "as_of"], "left").join(profiles, ["seller_id", "as_of"], "left")
+    joined = reduce(lambda left, right: left.join(right, _KEY, "left"), states, sums)
     history = F.coalesce(F.date_diff("as_of", "first_day"), F.lit(0))
-    states = joined.select(
-        "seller_id",
-        "as_of",
+    told = joined.select(
+        *_KEY,
         history.cast("int").alias("history_days"),
         F.least(F.floor(history / BLOCK_DAYS), F.lit(BLOCKS)).cast("int").alias("complete_blocks"),
         *(_told(measure, days, kinds_told) for measure, days in wanted_sums()),
-        *(_loan_state(name, kind, kinds_told) for name, kind in LOAN_STATES.items()),
-        *(F.coalesce(name, F.lit(0)).alias(name) if name == "closed" else F.col(name) for name in PROFILE_STATES),
+        *(_state(state, kinds_told) for state in STATES.values() if state not in SUM_STATES),
     )
-    with_blocks = states.withColumns({name: _blocks(measure) for name, measure in BLOCK_MEASURES.items()})
-    return with_blocks.select("seller_id", "as_of", *(F.expr(f.formula).cast(f.type).alias(f.name) for f in CATALOGUE))
+    return told.withColumns({name: _blocks(measure) for name, measure in BLOCK_MEASURES.items()})
+
+
+def evaluate(rows: DataFrame) -> DataFrame:
+    """Evaluate every feature of rows that `inputs` gave."""
+    return rows.select(*_KEY, *(F.expr(FORMULAS[f.name]).cast(f.type).alias(f.name) for f in CATALOGUE))
 
 
 def _told(measure: str, days: int, kinds_told: Collection[str]) -> Column:
@@ -56,10 +61,13 @@ def _told(measure: str, days: int, kinds_told: Collection[str]) -> Column:
     return F.lit(None).cast("bigint").alias(name)
 
 
-def _loan_state(name: str, kind: str, kinds_told: Collection[str]) -> Column:
-    if _TELLS_OF_LOANS in kinds_told:
-        return F.coalesce(name, F.lit(0).cast(kind)).alias(name)
-    return F.lit(None).cast(kind).alias(name)
+def _state(state: State, kinds_told: Collection[str]) -> Column:
+    if not set(state.needs) <= set(kinds_told):
+        return F.lit(None).cast(state.type).alias(state.name)
+    value = F.col(state.name)
+    if state.none is not None:
+        value = F.coalesce(value, F.expr(state.none).cast(state.type))
+    return value.cast(state.type).alias(state.name)
 
 
 def _blocks(measure: str) -> Column:

@@ -13,6 +13,10 @@ Risk = Literal["rises", "falls"] | None
 EVER = 36_500
 """Days of the window `ever`: a hundred years, longer than any ledger."""
 
+HELD_WINDOWS = (7, *range(30, 361, 30), 365, 455, 730, EVER)
+"""Days of the windows that a measure may be summed over: those of features, whole 30-day blocks up to twelve, and what
+the same quarter of the year before (455) and the year before (730) are differences of."""
+
 _WINDOW_SUM = re.compile(r"\b([a-z_]+)_(\d+d|ever)\b")
 
 
@@ -21,7 +25,8 @@ class Feature:
     """One column of gold.seller_features.
 
     `formula` is SQL over window sums (`paid_fen_90d` is the measure `paid_fen` over the 90 days before the as-of
-    day, `repaid_fen_ever` over all of them) and over the states of `transforms/features/evaluate.py`.
+    day, `repaid_fen_ever` over all of them), over the states of `transforms/features/states/` and over other features,
+    each by its name.
     `risk` is how risk is expected to move when the feature rises. Null is unknown, 0 is none.
     """
 
@@ -61,6 +66,14 @@ def column_of(measure: str, days: int) -> str:
     return f"{measure}_{window_name(days)}"
 
 
+_EVENT_WORDS = {"order_event": "orders", "payment_event": "payments", "loan_event": "loans"}
+
+
+def untold(measure: str) -> str:
+    """When a measure is unknown, in a reader's words."""
+    return f"no source tells of {_EVENT_WORDS[MEASURES[measure].needs[0].split('.')[0]]}"
+
+
 def sums(
     name: str, measure: str, windows: Iterable[int], *, family: str, unit: str, meaning: str, risk: Risk
 ) -> list[Feature]:
@@ -72,12 +85,28 @@ def sums(
             column_of(measure, days),
             unit,
             f"{meaning}, {window_words(days)}",
-            f"no source tells of {measure}",
+            untold(measure),
             risk,
             "bigint",
         )
         for days in windows
     ]
+
+
+def growth(measure: str, days: int) -> str:
+    """The formula of a sum's growth against the window before; null without a full window before."""
+    now, both = column_of(measure, days), column_of(measure, 2 * days)
+    return f"case when history_days >= {2 * days} then try_divide(cast({now} as double), {both} - {now}) - 1 end"
+
+
+def change(over: str, under: str, days: int) -> str:
+    """The formula of a ratio's change against the window before; null where either window has none of it."""
+    now = f"try_divide(cast({column_of(over, days)} as double), {column_of(under, days)})"
+    before = (
+        f"try_divide(cast({column_of(over, 2 * days)} - {column_of(over, days)} as double),"
+        f" {column_of(under, 2 * days)} - {column_of(under, days)})"
+    )
+    return f"{now} - {before}"
 
 
 def ratios(

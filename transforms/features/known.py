@@ -1,21 +1,35 @@
-"""Features of any sellers and as-of days, each as known then, by either way of the engine."""
+"""Features of any sellers and as-of days, each as known then, by any way of the engine."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import reduce
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from transforms.features.evaluate import evaluate, wanted_sums
-from transforms.features.states import loan_states_at, profile_states_at
+from transforms.features.evaluate import evaluate, inputs, wanted_sums
+from transforms.features.states.balances import balance_states_at
+from transforms.features.states.days import DAY_MEASURES, day_states_at
+from transforms.features.states.loans import loan_states_at
+from transforms.features.states.network import network_states_at
+from transforms.features.states.pairs import pair_states_at
+from transforms.features.states.profiles import profile_states_at
+from transforms.tables.bronze import SELLERS
+from transforms.tables.measures import MEASURES
+from transforms.tables.silver import LOAN_BOOK, SELLER_BALANCE, SELLER_BUYER_DAY, SELLER_DAY, SELLER_PAYEE_DAY
+from transforms.tiles.buyers import pair_days
 from transforms.tiles.loans import loan_states
+from transforms.tiles.payments import day_balances, payee_days
 from transforms.windows.rebuild import rebuild
 from transforms.windows.sweep import sweep
+
+SILVER = (SELLER_DAY, SELLER_BUYER_DAY, LOAN_BOOK, SELLERS, SELLER_PAYEE_DAY, SELLER_BALANCE)
+"""Tables of `Silver`, in the order of its fields."""
 
 
 @dataclass(frozen=True)
 class Silver:
-    """What features are made of day by day: tiles, buyer days and loan book by `aggregate`, and the profiles."""
+    """What features are made of day by day: what `aggregate` summed, and the profiles."""
 
     tiles: DataFrame
     """silver.seller_day"""
@@ -25,6 +39,10 @@ class Silver:
     """silver.loan_book"""
     sellers: DataFrame
     """bronze.sellers"""
+    payees: DataFrame
+    """silver.seller_payee_day"""
+    balances: DataFrame
+    """silver.seller_balance"""
 
 
 @dataclass(frozen=True)
@@ -42,17 +60,56 @@ def features_by_sweep(silver: Silver, labels: DataFrame, kinds_told: Collection[
     return features_of_sums(sweep(silver.tiles, labels, wanted_sums()), silver, labels, kinds_told)
 
 
+def features_by_rebuild(bronze: Bronze, labels: DataFrame, kinds_told: Collection[str]) -> DataFrame:
+    """The same from the bronze events alone: nothing that was summed before is read."""
+    sums = rebuild(bronze.orders, bronze.payments, bronze.loans, labels, wanted_sums())
+    anew = Silver(
+        _days_of_events(bronze),
+        pair_days(bronze.orders),
+        loan_states(bronze.loans),
+        bronze.sellers,
+        payee_days(bronze.payments),
+        day_balances(bronze.payments),
+    )
+    return features_of_sums(sums, anew, labels, kinds_told)
+
+
 def features_of_sums(sums: DataFrame, silver: Silver, labels: DataFrame, kinds_told: Collection[str]) -> DataFrame:
     """Features of labels whose window sums are at hand: a row a label with first_day and every wanted sum."""
-    loans, profiles = loan_states_at(silver.book, labels), profile_states_at(silver.sellers, labels)
-    return evaluate(sums, loans, profiles, kinds_told)
+    return evaluate(inputs_of_sums(sums, silver, labels, kinds_told))
 
 
-def features_by_rebuild(bronze: Bronze, labels: DataFrame, kinds_told: Collection[str]) -> DataFrame:
-    """The same from the bronze events alone."""
-    sums = rebuild(bronze.orders, bronze.payments, bronze.loans, labels, wanted_sums())
-    loans = loan_states_at(loan_states(bronze.loans), labels)
-    return evaluate(sums, loans, profile_states_at(bronze.sellers, labels), kinds_told)
+def inputs_of_sums(sums: DataFrame, silver: Silver, labels: DataFrame, kinds_told: Collection[str]) -> DataFrame:
+    """What the features of labels are made of: the window sums, and the states as of the labels."""
+    states = (
+        day_states_at(silver.tiles, labels),
+        pair_states_at(silver.pairs, silver.payees, labels),
+        balance_states_at(silver.balances, labels),
+        loan_states_at(silver.book, labels).drop("was_bad"),
+        profile_states_at(silver.sellers, labels),
+        network_states_at(silver.sellers, silver.book, labels),
+    )
+    return inputs(sums, states, kinds_told)
+
+
+def _days_of_events(bronze: Bronze) -> DataFrame:
+    """The measures that day series are made of, an event a row: they are summed by the series themselves."""
+    events = {"order_event": bronze.orders, "payment_event": bronze.payments, "loan_event": bronze.loans}
+    return reduce(
+        DataFrame.unionByName,
+        [
+            rows.select(
+                "seller_id",
+                "event_day",
+                "arrival_day",
+                *(
+                    F.expr(MEASURES[name].sql if MEASURES[name].event == event else "0L").alias(name)
+                    for name in DAY_MEASURES
+                ),
+            )
+            for event, rows in events.items()
+        ],
+    )
 
 
 def known_sellers(sellers: DataFrame, tiles: DataFrame, as_of_days: DataFrame) -> DataFrame:

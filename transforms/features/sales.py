@@ -1,6 +1,6 @@
 """Scale, trend, volatility."""
 
-from transforms.features.feature import Feature, ratios, sums
+from transforms.features.feature import Feature, change, growth, ratios, sums, untold
 
 _SCALE = "scale and trend"
 _VOLATILITY = "volatility and season"
@@ -22,7 +22,7 @@ def _clean(name: str, measure: str, days: int, words: str, model_input: bool = T
         formula,
         "fen",
         f"{words} without the share shipped with no carrier's trace, last {days} days",
-        f"no source tells of {measure}",
+        untold(measure),
         "falls",
         "bigint",
         model_input,
@@ -30,6 +30,14 @@ def _clean(name: str, measure: str, days: int, words: str, model_input: bool = T
 
 
 _MEAN = "aggregate(sales_blocks, 0D, (sum, block) -> sum + block, sum -> sum / 12)"
+
+
+def _spread(series: str, count: int) -> str:
+    """Standard deviation over mean; an array of one mean gives it a name, so that it is worked out once."""
+    mean = f"aggregate({series}, 0D, (sum, sale) -> sum + sale) / {count}"
+    squares = f"aggregate({series}, 0D, (sum, sale) -> sum + (sale - mean) * (sale - mean))"
+    return f"transform(array({mean}), mean -> try_divide(sqrt({squares} / {count}), mean))[0]"
+
 
 FEATURES: list[Feature] = [
     *sums(
@@ -47,8 +55,11 @@ FEATURES: list[Feature] = [
         meaning="amount paid less cancelled less refunded",
         risk="falls",
     ),
-    _clean("clean_gmv", "paid_fen", 90, "amount of orders paid"),
-    _clean("clean_net_sales", "net_sales_fen", 365, "amount paid less cancelled less refunded"),
+    *(_clean("clean_gmv", "paid_fen", days, "amount of orders paid") for days in (30, 90, 365)),
+    *(
+        _clean("clean_net_sales", "net_sales_fen", days, "amount paid less cancelled less refunded")
+        for days in (90, 365)
+    ),
     *ratios(
         "average_order_value",
         "paid_fen",
@@ -61,20 +72,55 @@ FEATURES: list[Feature] = [
         risk=None,
     ),
     Feature(
+        "average_order_value_change_90d",
+        _SCALE,
+        change("paid_fen", "paid_orders", 90),
+        "fen an order",
+        "what a paid order was worth in the last 90 days, less the same in the 90 before",
+        "no paid order in the last 90 days, or none in the 90 before",
+        None,
+    ),
+    Feature(
         "gmv_growth_90d",
         _SCALE,
-        "case when history_days >= 180"
-        " then try_divide(cast(paid_fen_90d as double), paid_fen_180d - paid_fen_90d) - 1 end",
+        growth("paid_fen", 90),
         "share",
         "growth of the amount of orders paid, last 90 days against the 90 before",
         "under 180 days of history, or none sold in the 90 days before",
         "falls",
     ),
     Feature(
+        "orders_growth_90d",
+        _SCALE,
+        growth("paid_orders", 90),
+        "share",
+        "growth of the number of orders paid, last 90 days against the 90 before",
+        "under 180 days of history, or none sold in the 90 days before",
+        "falls",
+    ),
+    Feature(
+        "sales_pace_30d",
+        _SCALE,
+        "case when history_days >= 90 then try_divide(cast(3 * paid_fen_30d as double), paid_fen_90d) - 1 end",
+        "share",
+        "amount of orders paid of the last 30 days against a third of that of the last 90",
+        "under 90 days of history, or none sold in them",
+        "falls",
+    ),
+    Feature(
+        "gmv_growth_on_year_90d",
+        _SCALE,
+        "case when history_days >= 455"
+        " then try_divide(cast(paid_fen_90d as double), paid_fen_455d - paid_fen_365d) - 1 end",
+        "share",
+        "growth of the amount of orders paid, last 90 days against the same 90 days a year before",
+        "under 455 days of history, or none sold in the 90 days a year before",
+        "falls",
+    ),
+    Feature(
         "gmv_growth_365d",
         _SCALE,
-        "case when history_days >= 730"
-        " then try_divide(cast(paid_fen_365d as double), paid_fen_730d - paid_fen_365d) - 1 end",
+        growth("paid_fen", 365),
         "share",
         "growth of the amount of orders paid, last 365 days against the 365 before",
         "under 730 days of history, or none sold in the year before",
@@ -88,7 +134,7 @@ FEATURES: list[Feature] = [
         " then try_divide(aggregate(transform(sales_blocks, (block, i) -> (5.5D - i) * block),"
         f" 0D, (sum, term) -> sum + term) / 143, {_MEAN}) end",
         "share a block",
-        "slope of net sales over the last twelve 30-day blocks, over their mean",
+        "how fast net sales rose or fell over the last twelve 30-day blocks (slope over mean)",
         "under 360 days of history, or net sales of 0",
         "falls",
     ),
@@ -125,11 +171,9 @@ FEATURES: list[Feature] = [
     Feature(
         "sales_variation_12_blocks",
         _VOLATILITY,
-        "case when complete_blocks = 12"
-        f" then try_divide(sqrt(aggregate(transform(sales_blocks, block -> pow(block - {_MEAN}, 2)),"
-        f" 0D, (sum, term) -> sum + term) / 12), {_MEAN}) end",
+        f"case when complete_blocks = 12 then {_spread('sales_blocks', 12)} end",
         "share",
-        "standard deviation of net sales over the last twelve 30-day blocks, over their mean",
+        "how far net sales of the last twelve 30-day blocks lie from their mean (standard deviation over mean)",
         "under 360 days of history, or net sales of 0",
         "rises",
     ),
@@ -142,5 +186,58 @@ FEATURES: list[Feature] = [
         "fall of the newest 30-day block's net sales from the best of the last six",
         "under 180 days of history, or nothing sold in them",
         "rises",
+    ),
+    Feature(
+        "sales_variation_26_weeks",
+        _VOLATILITY,
+        f"case when history_days >= 182 then {_spread('weekly_sales', 26)} end",
+        "share",
+        "how far net sales of the last 26 weeks lie from their mean (standard deviation over mean)",
+        "under 182 days of history, or net sales of 0",
+        "rises",
+    ),
+    Feature(
+        "longest_gap_180d",
+        _VOLATILITY,
+        "case when history_days >= 180 then sales_gap_days end",
+        "days",
+        "longest run of days without a paid order, last 180 days",
+        "under 180 days of history",
+        "rises",
+        "int",
+    ),
+    Feature(
+        "days_since_order",
+        _VOLATILITY,
+        "case when history_days > 0 and paid_orders_90d is not null"
+        " then coalesce(quiet_days, least(history_days, 180)) end",
+        "days",
+        "days since the newest paid order, or since the first event where there is none, at most 180",
+        "no event yet, or no source tells of orders",
+        "rises",
+        "int",
+    ),
+    *ratios(
+        "festival_sales_share",
+        "festival_fen",
+        "paid_fen",
+        (365,),
+        family=_VOLATILITY,
+        unit="share",
+        meaning="share of the amount of orders paid that fell on 18 June and 11 November",
+        unknown_when="no paid order in the window",
+        risk=None,
+    ),
+    Feature(
+        "season_index_next_90d",
+        _VOLATILITY,
+        # blocks stand newest first: the last three begin 360 days before the as-of day
+        "case when complete_blocks = 12"
+        " then try_divide(cast(4 * (sales_blocks[9] + sales_blocks[10] + sales_blocks[11]) as double),"
+        " aggregate(sales_blocks, 0L, (sum, block) -> sum + block)) end",
+        "times the mean quarter",
+        "net sales of the quarter that began 360 days ago, as the coming one does now, over the mean quarter since",
+        "under 360 days of history, or net sales of 0",
+        None,
     ),
 ]

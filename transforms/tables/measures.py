@@ -44,6 +44,9 @@ def _buyers(name: str, meaning: str) -> Measure:
     return Measure(name, "seller_buyer_day", "false", "0", meaning, ("order_event.paid",))
 
 
+SHIPPING_BINS = {"half_day": 12, "day": 24, "three_days": 72}
+"""Hours that a shipment may take to be counted in a bin; two days are the timed shipments that are not late."""
+
 _NET = "case when kind = 'paid' then amount_fen else -amount_fen end"
 
 MEASURES: dict[str, Measure] = {
@@ -51,6 +54,27 @@ MEASURES: dict[str, Measure] = {
     for measure in (
         _order("paid_orders", "kind = 'paid'", "1", "orders paid", "paid"),
         _order("paid_fen", "kind = 'paid'", "amount_fen", "amount of orders paid, fen", "paid"),
+        _order(
+            "festival_fen",
+            "kind = 'paid' and date_format(event_day, 'MMdd') in ('0618', '1111')",
+            "amount_fen",
+            "amount of orders paid on 18 June and 11 November, fen",
+            "paid",
+        ),
+        _order(
+            "listed_fen",
+            "kind = 'paid' and list_price_fen is not null",
+            "list_price_fen",
+            "list prices of the orders paid of which they are known, fen",
+            "paid",
+        ),
+        _order(
+            "paid_of_listed_fen",
+            "kind = 'paid' and list_price_fen is not null",
+            "amount_fen",
+            "amount of the orders paid of which the list price is known, fen",
+            "paid",
+        ),
         _order("cancelled_orders", "kind = 'cancelled'", "1", "orders cancelled", "cancelled"),
         _order("refunded_orders", "kind = 'refunded'", "1", "refunds", "refunded"),
         _order("refunded_fen", "kind = 'refunded'", "amount_fen", "amount paid back, fen", "refunded"),
@@ -61,6 +85,20 @@ MEASURES: dict[str, Measure] = {
             "refunds for quality",
             "refunded",
             "refund_reason",
+        ),
+        _order(
+            "timed_refunds",
+            "kind = 'refunded' and hours_since_paid is not null",
+            "1",
+            "refunds whose hours since payment are known",
+            "refunded",
+        ),
+        _order(
+            "refund_hours",
+            "kind = 'refunded' and hours_since_paid is not null",
+            "round(hours_since_paid)",
+            "hours from payment to refund, rounded, summed over timed refunds",
+            "refunded",
         ),
         _order(
             "net_sales_fen",
@@ -84,6 +122,16 @@ MEASURES: dict[str, Measure] = {
             "hours from payment to shipment, rounded, summed over timed shipments",
             "shipped",
         ),
+        *(
+            _order(
+                f"shipped_within_{words}",
+                f"kind = 'shipped' and hours_since_paid <= {hours}",
+                "1",
+                f"shipments at most {hours} hours after payment",
+                "shipped",
+            )
+            for words, hours in SHIPPING_BINS.items()
+        ),
         _order(
             "late_shipments",
             "kind = 'shipped' and hours_since_paid > 48",
@@ -105,7 +153,42 @@ MEASURES: dict[str, Measure] = {
             "shipments without a trace at a carrier",
             "shipped",
         ),
+        _order(
+            "timed_deliveries",
+            "kind = 'delivered' and hours_since_paid is not null",
+            "1",
+            "deliveries whose hours since payment are known",
+            "delivered",
+        ),
+        _order(
+            "delivery_hours",
+            "kind = 'delivered' and hours_since_paid is not null",
+            "round(hours_since_paid)",
+            "hours from payment to delivery, rounded, summed over timed deliveries",
+            "delivered",
+        ),
+        _order(
+            "late_deliveries",
+            "kind = 'delivered' and hours_since_paid > 168",
+            "1",
+            "deliveries more than seven days after payment",
+            "delivered",
+        ),
         _order("confirmed_orders", "kind = 'confirmed'", "1", "orders confirmed by the buyer", "confirmed"),
+        _order(
+            "timed_confirmations",
+            "kind = 'confirmed' and hours_since_paid is not null",
+            "1",
+            "confirmations whose hours since payment are known",
+            "confirmed",
+        ),
+        _order(
+            "confirmation_hours",
+            "kind = 'confirmed' and hours_since_paid is not null",
+            "round(hours_since_paid)",
+            "hours from payment to confirmation, rounded, summed over timed confirmations",
+            "confirmed",
+        ),
         _order(
             "fast_confirmations",
             "kind = 'confirmed' and hours_since_paid <= 24",
@@ -116,13 +199,36 @@ MEASURES: dict[str, Measure] = {
         _order("ratings", "kind = 'rated' and rating is not null", "1", "orders rated", "rated"),
         _order("rating_stars", "kind = 'rated' and rating is not null", "rating", "stars, summed", "rated"),
         _order("low_ratings", "kind = 'rated' and rating <= 2", "1", "ratings of one or two stars", "rated"),
+        _order(
+            "timed_ratings",
+            "kind = 'rated' and rating is not null and hours_since_paid is not null",
+            "1",
+            "ratings whose hours since payment are known",
+            "rated",
+        ),
+        _order(
+            "fast_praises",
+            "kind = 'rated' and rating = 5 and hours_since_paid <= 48",
+            "1",
+            "ratings of five stars within 48 hours of payment",
+            "rated",
+        ),
         _order("disputed_orders", "kind = 'disputed'", "1", "disputes opened", "disputed"),
+        _order("lost_disputes", "kind = 'dispute_lost'", "1", "disputes lost", "dispute_lost"),
         _payment(
             "inflow_fen",
             "direction = 'in' and kind <> 'loan_draw'",
             "amount_fen",
             "money in, without loans drawn, fen",
             "sale",
+        ),
+        _payment(
+            "outside_inflow_fen",
+            "direction = 'in' and kind in ('transfer', 'other')",
+            "amount_fen",
+            "money in that no sale, refund or loan brought, fen",
+            "sale",
+            "transfer",
         ),
         _payment(
             "outflow_fen",
@@ -148,6 +254,13 @@ MEASURES: dict[str, Measure] = {
             "paid to other lenders, fen",
             "other_lender",
         ),
+        _payment(
+            "loan_repayment_fen",
+            "kind = 'loan_repayment' and direction = 'out'",
+            "amount_fen",
+            "principal and interest paid on loans here, fen",
+            "loan_repayment",
+        ),
         Measure(
             "failed_debits",
             "payment_event",
@@ -169,6 +282,7 @@ MEASURES: dict[str, Measure] = {
         _loan("drawn_fen", "drawn", "amount_fen", "principal drawn, fen"),
         _loan("repaid_fen", "repaid", "amount_fen", "principal repaid, fen"),
         _loan("written_off_loans", "written_off", "1", "loans written off"),
+        _loan("reschedulings", "rescheduled", "1", "times that a loan was rescheduled"),
         _buyers("active_days", "1 where a day came to have a paid order, -1 where a correction took its last one away"),
         _buyers("last_buyers", "buyers whose newest order day this is; over a window, its distinct buyers"),
         _buyers("first_buyers", "buyers whose first order day this is; over a window, its new buyers"),

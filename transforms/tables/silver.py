@@ -35,6 +35,36 @@ SELLER_BUYER_DAY = Table(
         Column("arrival_day", "date not null", "business day on which we first saw it"),
         Column("arrival_month", "string not null", "its month, YYYY-MM"),
         Column("orders", "bigint not null", "orders paid, less those that a correction took back"),
+        Column("paid_fen", "bigint not null", "their amount, fen"),
+    ),
+    partitioned_by=("arrival_month",),
+)
+
+SELLER_PAYEE_DAY = Table(
+    "silver.seller_payee_day",
+    row="the change that one arrival day brought to what one seller paid one counterparty on one event day",
+    key=("seller_id", "payee_id", "event_day", "arrival_day"),
+    columns=(
+        Column("seller_id", "string not null", "as the source names the seller"),
+        Column("payee_id", "string not null", "who was paid: a supplier, a worker, anyone by transfer"),
+        Column("event_day", "date not null", "business day on which it was paid"),
+        Column("arrival_day", "date not null", "business day on which we first saw it"),
+        Column("arrival_month", "string not null", "its month, YYYY-MM"),
+        Column("paid_out_fen", "bigint not null", "amount paid, less what a correction took back, fen"),
+    ),
+    partitioned_by=("arrival_month",),
+)
+
+SELLER_BALANCE = Table(
+    "silver.seller_balance",
+    row="the balance of one seller's account at the end of one event day, as known from one arrival day on",
+    key=("seller_id", "event_day", "arrival_day"),
+    columns=(
+        Column("seller_id", "string not null", "as the source names the seller"),
+        Column("event_day", "date not null", "business day with a movement that tells a balance"),
+        Column("arrival_day", "date not null", "business day on which we came to know this balance"),
+        Column("arrival_month", "string not null", "its month, YYYY-MM"),
+        Column("balance_fen", "bigint", "after the day's last movement, fen; null where a correction left none"),
     ),
     partitioned_by=("arrival_month",),
 )

@@ -29,8 +29,8 @@ def pair_days(orders: DataFrame) -> DataFrame:
     return (
         orders.filter(F.col("kind") == "paid")
         .groupBy("seller_id", "buyer_id", "event_day", "arrival_day")
-        .agg(F.sum("sign").alias("orders"))
-        .filter(F.col("orders") != 0)
+        .agg(F.sum("sign").alias("orders"), F.sum(F.col("sign") * F.col("amount_fen")).alias("paid_fen"))
+        .filter((F.col("orders") != 0) | (F.col("paid_fen") != 0))
         .withColumn("arrival_month", F.date_format("arrival_day", "yyyy-MM"))
         .select(*SELLER_BUYER_DAY.names)
     )

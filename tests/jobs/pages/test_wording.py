@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from datetime import date
 
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from jobs.pages import wording
 from jobs.pages.record import Figure, LimitTerm
+from transforms.features.catalogue import BY_NAME, CATALOGUE, MODEL_INPUTS
 from transforms.lending.limit import FIGURES, TERMS
 
 
@@ -35,6 +37,46 @@ def test_figures_are_shown_in_the_units_that_people_use(value_of):
     assert value_of("rating_average_90d", 4.567) == "4.6 stars"
     assert value_of("verified", 1) == "yes" and value_of("verified", 0) == "no"
     assert value_of("rating_average_90d", None) == "not known (no rating in the window)"
+
+
+WORDS_OF_UNITS = {
+    # a unit of the catalogue: a value in it, and how a seller reads it
+    "1 or 0": (0, "no"),
+    "days": (41, "41 days"),
+    "debits": (1, "1 debit"),
+    "fen": (123_456_789, "1,234,568 yuan"),
+    "fen an order": (-12850.0, "−128.50 yuan an order"),
+    "hours": (35.96, "36.0 hours"),
+    "loans": (2, "2 loans"),
+    "of 1": (0.0321, "0.032 of 1"),
+    "orders": (1.25, "1.2 orders"),
+    "buyers": (1, "1 buyer"),
+    "percentage points": (0.0834, "+8.3 percentage points"),
+    "points": (-3, "−3 points"),
+    "share": (-0.225, "−22.5 %"),
+    "share a block": (0.034, "3.4 % a block"),
+    "shops": (3, "3 shops"),
+    "stars": (-0.5, "−0.5 stars"),
+    "times": (1, "1 time"),
+    "times free cash": (0.4545, "0.45 times free cash"),
+    "times the mean day": (2.0, "2.00 times the mean day"),
+    "times the mean quarter": (0.42, "0.42 times the mean quarter"),
+}
+
+
+@pytest.mark.parametrize("unit", sorted({BY_NAME[name].unit for name in MODEL_INPUTS}))
+def test_every_unit_of_a_model_input_has_words(unit):
+    value, words = WORDS_OF_UNITS[unit]
+    feature = next(feature for feature in CATALOGUE if feature.unit == unit)
+    assert plain(wording.value_in_words(Figure(feature, value, 0.0))) == words
+
+
+@pytest.mark.parametrize("name", MODEL_INPUTS)
+def test_a_seller_can_read_what_every_model_input_is(name):
+    feature = BY_NAME[name]
+    sentence = f"{wording.capitalised(feature.meaning)}: not known ({feature.unknown_when})"
+    assert sentence[0].isupper() and not re.search(r"[_{}]|\b(?:GMV|HHI|DPD|null|None|fen)\b", sentence)
+    assert 10 <= len(feature.meaning) <= 130 and feature.meaning.count("(") == feature.meaning.count(")")
 
 
 def test_rates_are_quoted_as_charged():

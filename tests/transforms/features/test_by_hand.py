@@ -1,0 +1,217 @@
+"""Every feature of the catalogue, worked out by hand on the tiny ledger: by sums and from events alone."""
+
+from math import sqrt
+
+import pytest
+from pyspark.sql import SparkSession
+
+from conf.source import load_source
+from tests.transforms.features import tiny
+from transforms.features.catalogue import CATALOGUE
+from transforms.features.known import features_by_rebuild, features_by_sweep
+
+Value = float | int | None
+
+# net sales of the last twelve 30-day blocks of busy, newest first:
+# 1700, 2000, 0, 700, 0, 0, 0, 0, 300, 0, 600, -50; their sum is 5250, that of their squares 7,832,500
+_BLOCK_MEAN = 5250 / 12
+_BLOCK_SLOPE = (5.5 * 1700 + 4.5 * 2000 + 2.5 * 700 - 2.5 * 300 - 4.5 * 600 + 5.5 * 50) / 143
+# of the last 26 weeks: 1000, 300, 400, 0, 0, 0, 0, 2000, and 92 to 112 days ago -200, 400, 500
+_WEEK_MEAN = 4400 / 26
+_WEEK_SQUARES = 1000**2 + 300**2 + 400**2 + 2000**2 + 200**2 + 400**2 + 500**2
+
+EXPECTED: dict[str, tuple[Value, Value, Value]] = {
+    # a feature of: busy, who has everything; sister, who began 40 days ago; new, of whom only a profile is known
+    # scale and trend
+    "orders_count_30d": (4, 12, 0),
+    "orders_count_90d": (7, 13, 0),
+    "orders_count_365d": (11, 13, 0),
+    "gmv_sum_30d": (300 + 100 + 600 + 1000, 1400, 0),
+    "gmv_sum_90d": (4100, 1900, 0),
+    "gmv_sum_365d": (5900, 1900, 0),
+    "net_sales_sum_90d": (4100 - 100 - 300, 1900, 0),
+    "net_sales_sum_365d": (5900 - 100 - 300 - 200 - 50, 1900, 0),
+    "clean_gmv_sum_30d": (2000 * 1 // 2, 1400, 0),
+    "clean_gmv_sum_90d": (4100 * 3 // 4, 1900, 0),
+    "clean_gmv_sum_365d": (5900 * 4 // 5, 1900, 0),
+    "clean_net_sales_sum_90d": (3700 * 3 // 4, 1900, 0),
+    "clean_net_sales_sum_365d": (5250 * 4 // 5, 1900, 0),
+    "average_order_value_90d": (4100 / 7, 1900 / 13, None),
+    "average_order_value_365d": (5900 / 11, 1900 / 13, None),
+    "average_order_value_change_90d": (4100 / 7 - 900 / 2, None, None),
+    "gmv_growth_90d": (4100 / 900 - 1, None, None),
+    "orders_growth_90d": (7 / 2 - 1, None, None),
+    "sales_pace_30d": (2000 / (4100 / 3) - 1, None, None),
+    "gmv_growth_on_year_90d": (4100 / 4000 - 1, None, None),
+    "gmv_growth_365d": (5900 / 6000 - 1, None, None),
+    "sales_slope_12_blocks": (_BLOCK_SLOPE / _BLOCK_MEAN, None, None),
+    "smallest_sales_block": (-50, None, None),
+    "second_smallest_sales_block": (0, None, None),
+    # volatility and season
+    "active_days_90d": (5, 2, 0),
+    "sales_variation_12_blocks": (sqrt(7_832_500 / 12 - _BLOCK_MEAN**2) / _BLOCK_MEAN, None, None),
+    "sales_variation_26_weeks": (sqrt(_WEEK_SQUARES / 26 - _WEEK_MEAN**2) / _WEEK_MEAN, None, None),
+    "drawdown_180d": (1 - 1700 / 2000, None, None),
+    "longest_gap_180d": (180 - 110, None, None),
+    "days_since_order": (1, 5, None),
+    "festival_sales_share_365d": ((500 + 300) / 5900, 0, None),
+    "season_index_next_90d": ((0 + 600 - 50) / (5250 / 4), None, None),
+    # prices
+    "discount_depth_90d": (1 - (300 + 100) / (400 + 100), None, None),
+    # buyers: b1 paid 2700 in 90 days, b2 300, b5 100, b6 1000; of the sister b9 500, b6 300, and eleven 100 each
+    "distinct_buyers_90d": (4, 13, 0),
+    "distinct_buyers_365d": (6, 13, 0),
+    "repeat_buyer_rate_180d": (2 / 6, 0, None),
+    "new_buyer_share_90d": (2 / 4, 1, None),
+    "orders_per_buyer_90d": (7 / 4, 1, None),
+    "lapsed_buyer_share_180d": (2 / 6, None, None),
+    "returning_buyer_rate_60d": (2 / 3, 0, None),
+    "buyer_concentration_90d": (
+        (2700**2 + 300**2 + 100**2 + 1000**2) / 4100**2,
+        (500**2 + 300**2 + 11 * 100**2) / 1900**2,
+        None,
+    ),
+    "largest_buyer_share_90d": (2700 / 4100, 500 / 1900, None),
+    "top_ten_buyer_share_90d": (1, (500 + 300 + 8 * 100) / 1900, None),
+    # fulfilment and service: shipped after 10, 20, 30, 60 and 100 hours
+    "shipping_hours_mean_90d": (44, None, None),
+    "shipping_hours_median_90d": (36, None, None),
+    "late_shipment_rate_30d": (2 / 3, None, None),
+    "late_shipment_rate_90d": (2 / 5, None, None),
+    "cancellation_rate_90d": (1 / 7, 0, None),
+    "cancellation_rate_365d": (1 / 11, 0, None),
+    "delivery_hours_mean_90d": (150, None, None),
+    "late_delivery_rate_90d": (1 / 2, None, None),
+    "confirmation_hours_mean_90d": ((20 + 160) / 2, None, None),
+    "dispute_rate_180d": (1 / 9, 0, None),
+    "lost_dispute_share_365d": (1 / 2, None, None),
+    "rating_average_90d": (3.5, None, None),
+    "rating_change_90d": (3.5 - 4.5, None, None),
+    "low_rating_share_180d": (1 / 4, None, None),
+    # refunds
+    "refund_rate_90d": (1 / 7, 0, None),
+    "refund_rate_365d": (3 / 11, 0, None),
+    "refund_rate_change_90d": (1 / 7 - 1 / 2, None, None),
+    "refund_amount_rate_30d": (300 / 2000, 0, None),
+    "refund_amount_rate_180d": ((300 + 200) / 5000, 0, None),
+    "quality_refund_share_365d": (1 / 3, None, None),
+    "refund_hours_mean_180d": (240, None, None),
+    # brushing
+    "untraced_shipment_share_90d": (1 / 4, None, None),
+    "fast_confirmation_share_90d": (1 / 3, None, None),
+    "fast_praise_share_180d": (2 / 3, None, None),
+    "burst_ratio_90d": (2 / (7 / 5), 12 / (13 / 2), None),
+    "best_day_share_90d": (2000 / 4100, 1400 / 1900, None),
+    "exclusive_buyer_share_90d": (3 / 4, 12 / 13, None),
+    # b1 was paid 3 days after the order of 300 and 7 days before that of 600
+    "circular_flow_share_90d": ((300 + 600) / 4100, 0, None),
+    "brush_score_90d": ((1 / 4 + 1 / 3 + 2 / 3 + 900 / 4100) / 4, 0, None),
+    # payment account
+    "inflow_sum_90d": (2000 + 3000 + 600 + 100, 1500, 0),
+    "inflow_growth_90d": (5700 / 1000 - 1, None, None),
+    "outflow_sum_90d": (500 + 100 + 1400 + 300 + 50 + 4000, 1000, 0),
+    "free_cash_sum_30d": (600 + 100 - 300 - 50 - 4000, 500, 0),
+    "free_cash_sum_90d": (5700 - 6350, 500, 0),
+    "free_cash_rate_90d": (-650 / 5700, 500 / 1500, None),
+    "free_cash_median_block": (0, None, None),
+    "smallest_free_cash_block": (-3650, None, None),
+    "negative_cash_block_share": (1 / 12, None, None),
+    "supplier_rate_90d": ((500 - 100) / 3700, 950 / 1900, None),
+    "supplier_rate_365d": (400 / 5250, 950 / 1900, None),
+    "withdrawal_rate_90d": ((1400 + 4000) / 5700, 0, None),
+    "advertising_rate_90d": (100 / 3700, 0, None),
+    "other_lender_rate_90d": (300 / 5700, 50 / 1500, None),
+    "outside_inflow_share_90d": (600 / 5700, 0, None),
+    "failed_debits_count_30d": (1, 0, 0),
+    "failed_debits_count_90d": (2, 0, 0),
+    # of busy nothing was left to serve 2300 from
+    "debt_service_rate_90d": (10, (200 + 50) / (500 + 50), 0),
+    "balance_average_90d": (
+        (5 * 1000 + 5 * 3000 + 20 * 2500 + 20 * 2400 + 10 * 4000 + 5 * 4600 + 8 * 4300 + 5 * 4250) / 90
+        + (9250 + 6 * 5250 + 3250 + 4 * 3350) / 90,
+        (10 * 1000 + 10 * 50 + 2 * 550 + 2 * 350 + 6 * 300) / 30,
+        None,
+    ),
+    "balance_minimum_90d": (1000, 50, None),
+    "balance_amplitude_90d": (9250 - 1000, 1000 - 50, None),
+    "days_below_week_outflow_90d": (0, 10, None),
+    # credit history
+    "drawn_loans_count_365d": (3, 1, 0),
+    "drawn_loans_count_ever": (4, 1, 0),
+    "open_loans": (1, 1, 0),
+    "outstanding_principal": (5000 - 1500, 400, 0),
+    "debt_rate": (3500 / 3700, 400 / 1900, None),
+    "days_past_due": (2, 0, 0),
+    "past_due_amount": (2000 - 1500, 0, 0),
+    "largest_days_past_due_365d": (10, 2, 0),
+    "settled_loans": (3, 0, 0),
+    "largest_principal_repaid": (2000, 0, 0),
+    "written_off_loans": (0, 0, 0),
+    "repaid_rate_ever": ((400 + 1000 + 2000 + 1500) / 8400, 200 / 600, None),
+    "on_time_loan_rate": (2 / 3, None, None),
+    "early_repayment_rate": (1 / 3, None, None),
+    "mean_days_drawn": ((60 + 50 + 60) / 3, None, None),
+    "days_without_arrears": (0, 8, None),
+    "days_since_draw": (12, 25, None),
+    "reschedulings_count_ever": (1, 0, 0),
+    "cash_out_share_365d": (4000 / 8000, 0, None),
+    # shop
+    "shop_age_days": (1000, 60, None),
+    "verified": (1, 0, None),
+    "penalty_points": (5, None, None),
+    "penalty_points_change_180d": (5 - 2, None, None),
+    "payout_account_days": (100, 60, None),
+    "owner_days": (50, 60, None),
+    "device_days": (900, 60, None),
+    "closed": (0, 0, 0),
+    # network: busy and sister share an owner, busy and gone an account
+    "group_members": (3, 3, None),
+    "group_closed_shops": (1, 1, None),
+    "bad_neighbours": (1, 1, None),
+    "bad_neighbour_share": (1 / 2, 1 / 2, None),
+    "group_exposure": (400, 3500, None),
+    # thin file
+    "history_days": (800, 40, 0),
+    "complete_blocks": (12, 1, 0),
+}
+
+KNOWN_WITHOUT_EVENTS = {
+    *("shop_age_days", "verified", "penalty_points", "penalty_points_change_180d", "payout_account_days"),
+    *("owner_days", "device_days", "closed", "group_members", "group_closed_shops", "history_days", "complete_blocks"),
+    *("balance_average_90d", "balance_minimum_90d", "balance_amplitude_90d"),
+}
+"""What needs no kind of record: where no source tells any, all else is unknown, not zero."""
+
+
+def test_every_feature_was_worked_out_by_hand() -> None:
+    assert sorted(EXPECTED) == sorted(feature.name for feature in CATALOGUE)
+
+
+@pytest.mark.parametrize("way", ["sums", "events"])
+def test_the_tiny_ledger_gives_what_was_worked_out(spark: SparkSession, way: str) -> None:
+    events = tiny.bronze(spark)
+    kinds = load_source("marketplace").kinds_told()
+    if way == "sums":
+        found = features_by_sweep(tiny.silver(events), tiny.labels(spark), kinds)
+    else:
+        found = features_by_rebuild(events, tiny.labels(spark), kinds)
+    rows = {row["seller_id"]: row.asDict() for row in found.collect()}
+    wrong = {
+        (seller, name): (rows[seller][name], wanted)
+        for name, values in EXPECTED.items()
+        for seller, wanted in zip(("busy", "sister", "new"), values, strict=True)
+        if not same(rows[seller][name], wanted)
+    }
+    assert not wrong
+
+
+def test_what_no_source_tells_is_unknown_and_not_none(spark: SparkSession) -> None:
+    found = features_by_sweep(tiny.silver(tiny.bronze(spark)), tiny.labels(spark), ())
+    busy = found.filter("seller_id = 'busy'").collect()[0].asDict()
+    assert {name for name in EXPECTED if busy[name] is not None} == KNOWN_WITHOUT_EVENTS
+
+
+def same(have: Value, wanted: Value) -> bool:
+    if have is None or wanted is None or isinstance(have, int):
+        return have == wanted
+    return have == pytest.approx(wanted, rel=1e-12, abs=1e-15)

@@ -1,0 +1,113 @@
+"""The catalogue as a page: `python -m transforms.features.reference > docs/features.md`."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from transforms.features.catalogue import CATALOGUE, MODEL_INPUTS, STATES, made_of
+from transforms.features.feature import Feature
+from transforms.tables.measures import MEASURES
+
+_HEAD = """# Features
+
+Written from the catalogue in `transforms/features/` by `make features-doc`; a test fails where this page is old.
+
+{count} features; {inputs} of them are model inputs, the others (marked *rule* below) serve a policy's rules. Each is
+one column of `gold.seller_features` and uses only what had happened **and** was known before the as-of day. A window of
+90 days is the 90 days before it. Amounts are fen, shares fractions of 1. **Null is unknown, 0 is none**: a feature
+whose kind of record no source tells is null for every seller; where a kind is told, a seller without a record of it has
+0. Ratios are null where nothing is below the line. What needs a whole earlier period is null while the history is
+shorter; `history_days` tells why.
+
+A formula is SQL over window sums (`paid_fen_90d` is the measure `paid_fen` summed over 90 days), states and other
+features. *Made of* says what has to be kept for it: **additive** sums of day tiles; **pair**: what a seller and a buyer
+have done; **day series**: a seller's days in order; **loan**: the loan book; **profile**: versions of the profile;
+**graph**: the connected group. *Risk* is how it is expected to move when the feature rises; a model may find otherwise,
+and the direction is checked before it is promoted.
+
+Region, owner type, gender and age of the owner are never model inputs, nor are a lender's own earlier refusals.
+
+`seller-credit features --explain NAME --seller S --as-of D` shows one seller's value and what it was made of.
+"""
+
+_ADDING = """## Adding a feature
+
+An entry in its family's file, and its value worked out by hand on the tiny ledger of the tests:
+
+```diff
+--- a/transforms/features/service.py
++    *ratios(
++        "confirmation_rate",
++        "confirmed_orders",
++        "paid_orders",
++        (90,),
++        family=_SERVICE,
++        unit="share",
++        meaning="confirmed orders over paid orders",
++        unknown_when=_NO_ORDER,
++        risk="falls",
++    ),
+--- a/tests/transforms/features/test_by_hand.py
++    "confirmation_rate_90d": (3 / 7, 0, None),
+```
+
+Then `make features-doc`. The column, its comment, the sums that the engine keeps, the model input, the words on the
+seller's page and this page come from the entry. A formula that names what there is not, a window that no state holds, a
+name used twice or a feature made of itself is refused when the catalogue is loaded, in a sentence that names the entry.
+
+A new **measure** is an entry in `transforms/tables/measures.py`, with the kinds of record that it needs; tiles made
+before do not have it. What cannot be summed is a **state** in `transforms/features/states/`.
+"""
+
+
+def reference() -> str:
+    """The page, as Markdown."""
+    parts = [_HEAD.format(count=len(CATALOGUE), inputs=len(MODEL_INPUTS))]
+    by_family = sorted(CATALOGUE, key=_order)
+    for family, features in groupby(by_family, key=lambda feature: feature.family):
+        parts.append(f"## {family[:1].upper()}{family[1:]}\n\n{_table(list(features))}\n")
+    measures = [(f"`{m.name}`", m.meaning, _needs(m.needs)) for m in MEASURES.values()]
+    states = [(f"`{s.name}`", s.made_of, s.meaning, _needs(s.needs)) for s in STATES.values()]
+    parts += [
+        "## Measures\n\nAdditive integers of one seller and event day; each is unknown in a lake none of whose sources "
+        f"tells what it needs.\n\n{_rows(('measure', 'meaning', 'needs'), measures)}\n",
+        "## States\n\nWhat is not a sum, as of the as-of day.\n\n"
+        f"{_rows(('state', 'made of', 'meaning', 'needs'), states)}\n",
+        _ADDING,
+    ]
+    return "\n".join(parts)
+
+
+def _order(feature: Feature) -> int:
+    """Families in the order in which the catalogue first names them."""
+    return [other.family for other in CATALOGUE].index(feature.family)
+
+
+def _table(features: list[Feature]) -> str:
+    header = ("name", "formula", "unit", "meaning", "risk", "made of", "unknown when")
+    return _rows(
+        header,
+        [
+            (
+                f"`{f.name}`" + ("" if f.model_input else " *rule*"),
+                f"`{f.formula}`",
+                f.unit,
+                f.meaning,
+                f.risk or "either",
+                ", ".join(made_of(f)),
+                f.unknown_when,
+            )
+            for f in features
+        ],
+    )
+
+
+def _rows(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ("---",) * len(header), *rows))
+
+
+def _needs(kinds: tuple[str, ...]) -> str:
+    return ", ".join(kind.replace("_event.", ": ") for kind in kinds) or "-"
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

@@ -1,0 +1,113 @@
+"""A seller's days in order: weeks, gaps, the busiest day, and what left the account after a draw."""
+
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+from transforms.features.states.state import State
+
+WEEKS = 26
+GAP_DAYS = 180
+DRAW_DAYS = 365
+CASH_OUT_DAYS = 2
+"""A withdrawal on the day of a draw or so many days after counts as cashed out."""
+
+DAY_MEASURES = ("paid_orders", "paid_fen", "net_sales_fen", "drawn_fen", "withdrawn_fen")
+"""Measures of the tiles that the states are made of."""
+
+
+def _series(name: str, kind: str, meaning: str, needs: tuple[str, ...] = (), none: str | None = "0") -> State:
+    return State(name, "day series", kind, meaning, needs or ("order_event.paid",), none)
+
+
+DAY_STATES = (
+    _series(
+        "weekly_sales",
+        "array<bigint>",
+        "net sales of each of the last 26 weeks, newest first, fen",
+        none=f"array_repeat(0L, {WEEKS})",
+    ),
+    _series(
+        "sales_gap_days", "int", "longest run of days without a paid order in the last 180 days", none=str(GAP_DAYS)
+    ),
+    _series("quiet_days", "int", "days from the newest paid order of the last 180 days to the as-of day", none=None),
+    _series("busiest_day_orders", "bigint", "orders paid on the busiest day of the last 90"),
+    _series("best_day_fen", "bigint", "amount of orders paid on the best day of the last 90, fen"),
+    _series(
+        "cashed_out_fen",
+        "bigint",
+        "withdrawn by the owner on the day of a draw of the last 365 days or the two days after, fen",
+        ("loan_event.drawn", "payment_event.withdrawal"),
+    ),
+)
+
+
+def day_states_at(tiles: DataFrame, labels: DataFrame) -> DataFrame:
+    """Labels (seller_id, as_of) with DAY_STATES, from rows of silver.seller_day; only sellers with a day in them."""
+    known = _known(tiles, labels, max(7 * WEEKS, GAP_DAYS))
+    daily = known.groupBy("seller_id", "as_of", "event_day").agg(
+        *(F.sum(name).alias(name) for name in ("paid_orders", "paid_fen", "net_sales_fen"))
+    )
+    age = F.date_diff("as_of", "event_day")
+    week = F.floor((age - 1) / 7)
+    sold = F.when((F.col("paid_orders") > 0) & (age <= GAP_DAYS), F.col("event_day"))
+    by_seller = Window.partitionBy("seller_id", "as_of").orderBy("event_day")
+    # the day before the window stands for the sale before the first
+    before = F.coalesce(
+        F.max("sold").over(by_seller.rowsBetween(Window.unboundedPreceding, -1)), F.date_sub("as_of", GAP_DAYS + 1)
+    )
+    is_recent = age <= 90
+    series = (
+        daily.withColumn("sold", sold)
+        .withColumn("gap", F.when(F.col("sold").isNotNull(), F.date_diff("sold", before) - 1))
+        .groupBy("seller_id", "as_of")
+        .agg(
+            F.array(
+                *(F.sum(F.when(week == n, F.col("net_sales_fen")).otherwise(0)).cast("bigint") for n in range(WEEKS))
+            ).alias("weekly_sales"),
+            F.max("sold").alias("last_sold"),
+            F.max("gap").alias("gap"),
+            F.max(F.when(is_recent, F.col("paid_orders")).otherwise(0)).alias("busiest_day_orders"),
+            F.max(F.when(is_recent, F.col("paid_fen")).otherwise(0)).alias("best_day_fen"),
+        )
+    )
+    quiet = F.date_diff("as_of", "last_sold")
+    return (
+        series.withColumns(
+            {
+                "sales_gap_days": F.coalesce(F.greatest("gap", quiet - 1), F.lit(GAP_DAYS)).cast("int"),
+                "quiet_days": quiet.cast("int"),
+            }
+        )
+        .drop("gap", "last_sold")
+        .join(_cashed_out(tiles, labels), ["seller_id", "as_of"], "full")
+    )
+
+
+def _cashed_out(tiles: DataFrame, labels: DataFrame) -> DataFrame:
+    key = ["seller_id", "as_of", "event_day"]
+    draws = (
+        _known(tiles.filter(F.col("drawn_fen") != 0), labels, DRAW_DAYS)
+        .groupBy(*key)
+        .agg(F.sum("drawn_fen").alias("drawn_fen"))
+        .filter(F.col("drawn_fen") > 0)
+    )
+    after = draws.select(
+        "seller_id",
+        "as_of",
+        F.explode(F.sequence("event_day", F.date_add("event_day", CASH_OUT_DAYS))).alias("event_day"),
+    ).distinct()
+    return (
+        _known(tiles.filter(F.col("withdrawn_fen") != 0), labels, DRAW_DAYS)
+        .join(after, key, "left_semi")
+        .groupBy("seller_id", "as_of")
+        .agg(F.sum("withdrawn_fen").alias("cashed_out_fen"))
+    )
+
+
+def _known(tiles: DataFrame, labels: DataFrame, window: int) -> DataFrame:
+    in_window = (F.col("event_day") < F.col("as_of")) & (F.col("event_day") >= F.date_sub("as_of", window))
+    return (
+        tiles.select("seller_id", "event_day", "arrival_day", *DAY_MEASURES)
+        .join(F.broadcast(labels.select("seller_id", "as_of")), "seller_id")
+        .filter(in_window & (F.col("arrival_day") < F.col("as_of")))
+    )

@@ -1,0 +1,62 @@
+"""The connected group of a seller: how many, how the others pay, what they owe; as known before an as-of day."""
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from transforms.features.states.loans import loan_states_at
+from transforms.features.states.profiles import profile_states_at
+from transforms.features.states.state import State
+from transforms.groups.groups import groups_at
+
+_LOANS = ("loan_event.drawn",)
+
+NETWORK_STATES = (
+    State("group_size", "graph", "bigint", "sellers in the connected group, itself among them"),
+    State("others_closed", "graph", "bigint", "other shops of the group that have closed"),
+    State("others_bad", "graph", "bigint", "others 30 days past due in the last 365 days or written off", _LOANS),
+    State("others_outstanding_fen", "graph", "bigint", "principal that the others owe, fen", _LOANS),
+)
+
+
+def network_states_at(sellers: DataFrame, book: DataFrame, labels: DataFrame) -> DataFrame:
+    """Labels (seller_id, as_of) with NETWORK_STATES, from bronze.sellers and silver.loan_book; of known profiles.
+
+    The others of a group need not be among the labels.
+    """
+    groups = groups_at(sellers, labels.select("as_of").distinct())
+    members = groups.filter(F.col("members") > 1)
+    each = (
+        members.join(loan_states_at(book, members), ["seller_id", "as_of"], "left")
+        .join(profile_states_at(sellers, members), ["seller_id", "as_of"], "left")
+        .select(
+            "seller_id",
+            "as_of",
+            "group_id",
+            F.coalesce("closed", F.lit(0)).cast("bigint").alias("closed"),
+            F.coalesce("was_bad", F.lit(False)).cast("bigint").alias("bad"),
+            F.coalesce("outstanding_fen", F.lit(0)).alias("fen"),
+        )
+    )
+    of_others = each.select(
+        "seller_id",
+        "as_of",
+        _others("closed").alias("others_closed"),
+        _others("bad").alias("others_bad"),
+        _others("fen").alias("others_outstanding_fen"),
+    )
+    none = F.lit(0).cast("bigint")
+    return (
+        groups.join(F.broadcast(labels.select("seller_id", "as_of")), ["seller_id", "as_of"], "left_semi")
+        .join(of_others, ["seller_id", "as_of"], "left")
+        .select(
+            "seller_id",
+            "as_of",
+            F.col("members").alias("group_size"),
+            *(F.coalesce(name, none).alias(name) for name in ("others_closed", "others_bad", "others_outstanding_fen")),
+        )
+    )
+
+
+def _others(name: str) -> Column:
+    """A value summed over the others of the group."""
+    return F.sum(name).over(Window.partitionBy("as_of", "group_id")) - F.col(name)
