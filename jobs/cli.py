@@ -14,6 +14,7 @@ from jobs import (
     quarantine,
     record,
     release,
+    review,
     score,
     simulate,
     source,
@@ -32,6 +33,7 @@ STEPS = (
     features,
     training_set,
     train,
+    review,
     promote,
     score,
     decide,
@@ -51,7 +53,8 @@ The way of the data:
   aggregate      bronze -> silver day tiles and loan book; closes arrival days
   features       silver -> every seller's features as of a day, as known then
   training-set   outcomes of loans, with features as known before they were drawn
-  train          fit, evaluate and register a model; promote makes it the champion
+  train          fit, evaluate and register a model with its card
+  review         a version's gates; promote makes it the champion, or rolls back to the one before
   score          every seller's probability of default, score and points
   decide         grade, limit, price, reasons, by a versioned policy
   record         one seller's page

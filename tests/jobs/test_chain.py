@@ -31,6 +31,7 @@ from jobs.daily import daily
 from jobs.decide import decide
 from jobs.features import features
 from jobs.ingest import ingest
+from jobs.lakehouse.champion import gates_now, training_of
 from jobs.lakehouse.lake import Lake
 from jobs.pages.html import to_html
 from jobs.promote import promote
@@ -38,8 +39,10 @@ from jobs.record import first_with, record
 from jobs.score import score
 from jobs.simulate import simulate
 from jobs.status import status
-from jobs.train import Plan, train
+from jobs.train import train
 from jobs.training_set import training_set_by_cohorts
+from ml.fitting import Plan
+from ml.gates import PASS
 from ml.pipeline import Boosting
 from tests.conftest import PROJECT, SMALL, lake_at
 from tests.oracle.test_features_against_duckdb import rebuilt, rows_of
@@ -77,12 +80,19 @@ def lake(spark: SparkSession, folder: Path) -> Lake:
     aggregate(lake, CLOSED)
     training_set_by_cohorts(lake, date(2020, 10, 1), date(2021, 9, 1))
     train(lake, Plan(Boosting(trees=5, depth=2), TRAINED_ON, 3, 1), "trainer", POLICY)
-    promote(lake, "challenger", "officer", "a test", FIRST_NOON)
+    promote(lake, "challenger", "officer", overrides_for(lake, 1), FIRST_NOON)
     features(lake, AS_OF)
     shutil.copytree(lake.root, folder / "before-scoring" / "lake")
     score(lake, AS_OF)
     decide(lake, AS_OF, POLICY)
     return lake
+
+
+def overrides_for(lake: Lake, version: int) -> dict[str, str]:
+    """A reason for every gate that a version does not pass."""
+    training = training_of(lake, version)
+    judged = gates_now(lake, training.figures, training.facts["training_set"], version)
+    return {gate.gate: "a test" for gate in judged if gate.verdict != PASS}
 
 
 def test_counts_add_up_and_what_was_planted_was_found(spark: SparkSession, lake: Lake, folder: Path) -> None:
@@ -117,7 +127,9 @@ def test_scores_add_up_and_decisions_name_what_they_rest_on(lake: Lake) -> None:
     assert off[0] < 1e-6
     assert off[1] == featured == lake.read(DECISIONS).filter(F.col("as_of") == F.lit(AS_OF)).count()
     signed = lake.read(SIGNOFFS).collect()
-    assert [(row["approver"], row["trainer"], row["override"]) for row in signed] == [("officer", "trainer", "a test")]
+    told = [(row["kind"], row["approver"], row["trainer"], row["previous_version"]) for row in signed]
+    assert told == [("promotion", "officer", "trainer", None)]
+    assert {given["gate"]: given["reason"] for given in signed[0]["overrides"]} == overrides_for(lake, 1)
 
 
 def test_no_outcome_of_the_training_rows_was_known_later_than_the_training_day(lake: Lake) -> None:
@@ -130,9 +142,9 @@ def test_no_outcome_of_the_training_rows_was_known_later_than_the_training_day(l
 
 def test_a_promotion_needs_another_person_and_a_reason(lake: Lake) -> None:
     with pytest.raises(UserError, match="another person"):
-        promote(lake, "1", "Trainer ", "why", FIRST_NOON)
+        promote(lake, "1", "Trainer ", {}, FIRST_NOON)
     with pytest.raises(UserError, match="--override"):
-        promote(lake, "1", "someone", None, FIRST_NOON)
+        promote(lake, "1", "someone", {}, FIRST_NOON)
 
 
 def test_every_step_run_twice_changes_nothing(lake: Lake) -> None:
@@ -140,7 +152,7 @@ def test_every_step_run_twice_changes_nothing(lake: Lake) -> None:
     features(lake, AS_OF)
     score(lake, AS_OF)
     decide(lake, AS_OF, POLICY)
-    promote(lake, "1", "officer", "a test", FIRST_NOON)
+    promote(lake, "1", "officer", overrides_for(lake, 1), FIRST_NOON)
     training_set_by_cohorts(lake, date(2020, 10, 1), date(2021, 9, 1))
     train(lake, Plan(Boosting(trees=5, depth=2), TRAINED_ON, 3, 1), "trainer", POLICY)
     assert [run.run_id for run in lake.runs()] == before

@@ -109,20 +109,31 @@ DECISIONS = Table(
 
 SIGNOFFS = Table(
     "gold.signoffs",
-    row="one sign-off: a model version became champion, by whom, on what evidence; the newest row names the champion",
+    row="one sign-off: a promotion or a roll-back, by whom, on what evidence; the newest row names the champion",
     key=("run_id",),
     columns=(
         _RUN,
+        Column("kind", "string not null", "promotion, or rollback to the champion before"),
         Column("model_name", "string not null", "registered model"),
         Column("model_version", "int not null", "version that became champion"),
-        Column("approver", "string not null", "who approved; never who trained"),
-        Column("trainer", "string not null", "who trained"),
+        Column("previous_version", "int", "champion until then; null of the first"),
+        Column("approver", "string not null", "who signed; of a promotion never who trained"),
+        Column("trainer", "string not null", "who trained the version"),
         Column(
             "gates",
             "array<struct<gate:string,verdict:string,evidence:string>> not null",
             "what was checked, with its figures",
         ),
-        Column("override", "string", "reason for promoting although a gate did not pass; null where all did"),
+        Column(
+            "overrides",
+            "array<struct<gate:string,reason:string>> not null",
+            "gates that did not pass, each with the reason for promoting all the same",
+        ),
+        Column("reason", "string", "why it was rolled back; null of a promotion"),
         Column("signed_at", "timestamp not null", "UTC"),
     ),
+    checks={
+        "a_kind": "kind in ('promotion', 'rollback')",
+        "a_rollback_has_a_reason": "kind = 'promotion' or reason is not null",
+    },
 )
