@@ -9,10 +9,10 @@ from pyspark.sql import functions as F
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake
 from transforms.features import catalogue
-from transforms.features.known import features_by_rebuild, features_by_sweep, known_sellers
+from transforms.features.known import Bronze, Silver, features_by_rebuild, features_by_sweep, known_sellers
 from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS, SELLERS
 from transforms.tables.gold import SELLER_FEATURES
-from transforms.tables.silver import LOAN_BOOK, SELLER_DAY
+from transforms.tables.silver import LOAN_BOOK, SELLER_BUYER_DAY, SELLER_DAY
 
 
 def features(lake: Lake, as_of: date, mode: str = "sweep") -> Report:
@@ -23,13 +23,14 @@ def features(lake: Lake, as_of: date, mode: str = "sweep") -> Report:
         published = run.already_published
         if published is not None:
             return Report("features", {"as of": as_of, "published already by": published.run_id})
-        tiles, sellers = run.read(SELLER_DAY), run.read(SELLERS)
-        labels = known_sellers(sellers, tiles, lake.spark.createDataFrame([(as_of,)], "as_of date"))
+        silver = Silver(*(run.read(table) for table in (SELLER_DAY, SELLER_BUYER_DAY, LOAN_BOOK, SELLERS)))
+        days = lake.spark.createDataFrame([(as_of,)], "as_of date")
+        labels = known_sellers(silver.sellers, silver.tiles, days)
         if mode == "rebuild":
-            orders, payments, loans = (run.read(table) for table in (ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS))
-            rows = features_by_rebuild(orders, payments, loans, sellers, labels, lake.kinds_told())
+            bronze = Bronze(*(run.read(table) for table in (ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS, SELLERS)))
+            rows = features_by_rebuild(bronze, labels, lake.kinds_told())
         else:
-            rows = features_by_sweep(tiles, run.read(LOAN_BOOK), sellers, labels, lake.kinds_told())
+            rows = features_by_sweep(silver, labels, lake.kinds_told())
         slice_ = f"as_of = '{as_of}' and run_id = '{run.run_id}'"
         run.replace(SELLER_FEATURES, rows.withColumn("run_id", F.lit(run.run_id)), slice_)
         run.figures = {"sellers": run.rows_written(SELLER_FEATURES), "features": len(catalogue.CATALOGUE)}

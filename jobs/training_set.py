@@ -12,11 +12,11 @@ from conf.errors import UserError
 from jobs.lakehouse.command import MONTH, Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake, Run
 from transforms.features import catalogue
-from transforms.features.known import features_by_sweep, known_sellers
+from transforms.features.known import Silver, features_by_sweep, known_sellers
 from transforms.outcomes.cohorts import Definition, cohort_outcomes, loan_outcomes
 from transforms.tables.bronze import LOAN_EVENTS, SELLERS
 from transforms.tables.gold import OUTCOMES, TRAINING_SET
-from transforms.tables.silver import LOAN_BOOK, SELLER_DAY
+from transforms.tables.silver import LOAN_BOOK, SELLER_BUYER_DAY, SELLER_DAY
 
 
 def cohorts_between(first_month: date, last_month: date) -> list[date]:
@@ -41,14 +41,14 @@ def training_set_by_cohorts(lake: Lake, first_month: date, last_month: date) -> 
     with lake.run("training-set", name, identity, {"from": first_month, "to": last_month}) as run:
         if run.already_published is not None:
             return _published_before(run)
-        sellers, tiles = run.read(SELLERS), run.read(SELLER_DAY)
+        silver = _silver(run)
         as_of_days = lake.spark.createDataFrame([(day,) for day in days], "as_of date")
-        labels = known_sellers(sellers, tiles, as_of_days)
-        loans = loan_outcomes(run.read(LOAN_BOOK), definition, known_by)
+        labels = known_sellers(silver.sellers, silver.tiles, as_of_days)
+        loans = loan_outcomes(silver.book, definition, known_by)
         outcomes = cohort_outcomes(loans, labels, definition).withColumn("run_id", F.lit(run.run_id))
         run.replace(OUTCOMES, outcomes.coalesce(1), f"run_id = '{run.run_id}'")
         written = run.written(OUTCOMES).filter(F.col("run_id") == run.run_id)
-        return _write_set(run, written.filter(F.col("outcome") != "unknown"), tiles, sellers)
+        return _write_set(run, written.filter(F.col("outcome") != "unknown"), silver)
 
 
 def training_set_as_given(lake: Lake) -> Report:
@@ -78,13 +78,15 @@ def training_set_as_given(lake: Lake) -> Report:
         )
         run.replace(OUTCOMES, outcomes.coalesce(1), f"run_id = '{run.run_id}'")
         written = run.written(OUTCOMES).filter(F.col("run_id") == run.run_id)
-        return _write_set(run, written, run.read(SELLER_DAY), run.read(SELLERS))
+        return _write_set(run, written, _silver(run))
 
 
-def _write_set(run: Run, outcomes: DataFrame, tiles: DataFrame, sellers: DataFrame) -> Report:
-    lake = run.lake
-    labels = outcomes.select("seller_id", "as_of")
-    known = features_by_sweep(tiles, run.read(LOAN_BOOK), sellers, labels, lake.kinds_told())
+def _silver(run: Run) -> Silver:
+    return Silver(*(run.read(table) for table in (SELLER_DAY, SELLER_BUYER_DAY, LOAN_BOOK, SELLERS)))
+
+
+def _write_set(run: Run, outcomes: DataFrame, silver: Silver) -> Report:
+    known = features_by_sweep(silver, outcomes.select("seller_id", "as_of"), run.lake.kinds_told())
     rows = outcomes.select(
         F.lit(run.run_id).alias("training_set"),
         "seller_id",

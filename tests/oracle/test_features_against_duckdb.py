@@ -15,7 +15,7 @@ from jobs.ingest import ingest
 from jobs.lakehouse.lake import Lake
 from tests.conftest import lake_at
 from tests.oracle.ledger import FIRST_DAY, MAPPING, known_features, random_ledger, write_deliveries
-from transforms.features.known import features_by_rebuild, known_sellers
+from transforms.features.known import Bronze, features_by_rebuild, known_sellers
 from transforms.tables.bronze import DELIVERIES, LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS, SELLERS
 from transforms.tables.gold import SELLER_FEATURES
 from transforms.tables.silver import SELLER_DAY
@@ -32,7 +32,7 @@ def rebuilt(lake: Lake, as_of: date) -> list[tuple[object, ...]]:
     sellers = lake.read(SELLERS)
     labels = known_sellers(sellers, lake.read(SELLER_DAY), lake.spark.createDataFrame([(as_of,)], "as_of date"))
     events = [lake.read(table) for table in (ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS)]
-    rows = features_by_rebuild(*events, sellers, labels, lake.kinds_told()).orderBy("seller_id").collect()
+    rows = features_by_rebuild(Bronze(*events, sellers), labels, lake.kinds_told()).orderBy("seller_id").collect()
     return [tuple(row) for row in rows]
 
 

@@ -52,3 +52,18 @@ LOAN_BOOK = Table(
         Column("settled_on", "date", "business day of the newest repayment, once nothing is outstanding"),
     ),
 )
+
+SELLER_GROUP = Table(
+    "silver.seller_group",
+    row="the connected group of one seller, as known before one day",
+    key=("as_of", "seller_id"),
+    columns=(
+        Column("seller_id", "string not null", "as the source names the seller"),
+        Column("as_of", "date not null", "links known before this day began count"),
+        Column("group_id", "string not null", "smallest seller_id of the group; its own where nothing links it"),
+        Column("members", "bigint not null", "sellers in the group"),
+    ),
+    partitioned_by=("as_of",),
+    checks={"counts_itself": "members >= 1"},
+    leading=1,
+)
