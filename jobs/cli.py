@@ -6,6 +6,7 @@ import click
 
 from jobs import (
     aggregate,
+    audit,
     daily,
     decide,
     features,
@@ -32,6 +33,7 @@ STEPS = (
     aggregate,
     features,
     training_set,
+    audit,
     train,
     review,
     promote,
@@ -53,6 +55,7 @@ The way of the data:
   aggregate      bronze -> silver day tiles and loan book; closes arrival days
   features       silver -> every seller's features as of a day, as known then
   training-set   outcomes of loans, with features as known before they were drawn
+  audit          looks for leaks in a training set
   train          fit, evaluate and register a model with its card
   review         a version's gates; promote makes it the champion, or rolls back to the one before
   score          every seller's probability of default, score and points

@@ -32,6 +32,7 @@ from ml.gates import too_few_bads
 from ml.pipeline import SMALL_SAMPLE, Boosting, UnfitError
 from ml.registry import Delta, Evidence, Loaded, check, load, register
 from transforms.features.catalogue import BY_NAME, MODEL_INPUTS
+from transforms.outcomes.cohorts import BEHAVIOURAL
 from transforms.outcomes.segments import SEGMENTS, with_segments
 from transforms.tables.bronze import SELLERS
 from transforms.tables.gold import OUTCOMES, SELLER_FEATURES, TRAINING_SET
@@ -53,7 +54,7 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
     Raises UserError, before anything is fitted, where the registry cannot be used or the rows cannot carry a model.
     """
     settings = lake.settings.mlflow
-    made_by = lake.require_run("training-set", None, "Run `seller-credit training-set` first.")
+    made_by = _training_set(lake)
     check(settings.tracking_uri)
     key = pseudonym_key(lake)
     identity = {"training_set": made_by.run_id, "plan": repr(plan), "policy": policy.digest(), "trainer": trainer}
@@ -114,6 +115,14 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
         }
         run.publish()
     return _report(found, fit, f"{settings.model} {version}", card)
+
+
+def _training_set(lake: Lake) -> Published:
+    """The newest set that a PD can be learned from: the behavioural one answers another question."""
+    for run in reversed(lake.runs()):
+        if run.step == "training-set" and run.facts["sample"] != BEHAVIOURAL:
+            return run
+    raise UserError(f"{lake.root}: no training set is published. Run `seller-credit training-set` first.")
 
 
 def _champion(lake: Lake) -> Loaded | None:

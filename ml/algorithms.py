@@ -9,8 +9,9 @@ from pyspark.sql import functions as F
 
 from ml.pipeline import Boosting, Inputs, fit_preparation, fit_trees, prepared
 from ml.scorecard import Scorecard, fit_scorecard
+from ml.xgboosting import XGBoosting, fit_xgboost
 
-Algorithm = Boosting | Scorecard
+Algorithm = Boosting | XGBoosting | Scorecard
 
 
 def fit(rows: DataFrame, inputs: Inputs, algorithm: Algorithm) -> PipelineModel:
@@ -20,10 +21,16 @@ def fit(rows: DataFrame, inputs: Inputs, algorithm: Algorithm) -> PipelineModel:
         return fit_scorecard(decided, inputs, algorithm).model
     preparation = fit_preparation(decided, inputs)
     with prepared(decided, preparation, inputs) as vectors:
+        if isinstance(algorithm, XGBoosting):
+            return fit_xgboost(vectors, preparation, inputs, algorithm)
         return fit_trees(vectors, preparation, algorithm)
 
 
-ALGORITHMS: Mapping[str, Algorithm] = {"gbt": Boosting(), "scorecard": Scorecard()}
+ALGORITHMS: Mapping[str, Algorithm] = {
+    "gbt": Boosting(),
+    "xgboost": XGBoosting(),
+    "scorecard": Scorecard(),
+}
 """By the name that the command line and the card call them."""
 
 

@@ -23,7 +23,7 @@ LABEL = "bad"
 MARGIN = "margin"
 PD = "prediction"
 LOG_ODDS = "log_odds"
-_FEATURES = "features"
+FEATURES = "features"
 ROWS_A_PARTITION = 25_000
 """A tree costs some ten jobs: 8,235 rows on two cores took 22 s for 40 trees in 8 partitions, 11 s in one."""
 
@@ -109,7 +109,7 @@ def fit_preparation(rows: DataFrame, inputs: Inputs) -> PipelineModel:
                 *(f"{name}{FILLED}" for name in inputs.features),
                 *(f"{name}{MISSING}" for name in inputs.flagged),
             ],
-            outputCol=_FEATURES,
+            outputCol=FEATURES,
         ),
     ]
     return Pipeline(stages=stages).fit(rows)
@@ -119,7 +119,7 @@ def fit_preparation(rows: DataFrame, inputs: Inputs) -> PipelineModel:
 def prepared(rows: DataFrame, preparation: PipelineModel, inputs: Inputs) -> Iterator[DataFrame]:
     """The rows as vectors, kept for as long as models are fitted on them."""
     vectors = preparation.transform(rows)
-    ordered = in_fixed_order(vectors, _FEATURES, inputs.rows)
+    ordered = in_fixed_order(vectors, FEATURES, inputs.rows)
     kept = ordered.persist(StorageLevel.MEMORY_AND_DISK)
     try:
         classes = kept.agg(F.min(LABEL), F.max(LABEL)).collect()[0]
@@ -143,7 +143,7 @@ def in_fixed_order(vectors: DataFrame, features: str, rows: int) -> DataFrame:
 def fit_trees(vectors: DataFrame, preparation: PipelineModel, boosting: Boosting) -> PipelineModel:
     """Fit boosted trees on prepared rows; the model goes from a feature row to its `margin`, a vector of one."""
     trees = GBTClassifier(
-        featuresCol=_FEATURES,
+        featuresCol=FEATURES,
         labelCol=LABEL,
         maxIter=boosting.trees,
         maxDepth=boosting.depth,

@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ml.agreement import Agreement
+from ml.directions import Direction
 from ml.evaluate import by_decile
 from ml.findings import SCORE_SHIFT, Findings
 from ml.gates import Gate
@@ -25,7 +26,7 @@ from transforms.lending.scale import ANCHOR_ODDS, ANCHOR_SCORE, POINTS_PER_LOG_O
 matplotlib.use("Agg")
 
 
-MOST_SHIFTS = 12
+MOST_SHIFTS, MOST_DIRECTIONS = 12, 12
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,12 @@ class Card:
         found = self.findings.shifts
         of_features = [shift for shift in found if shift.feature != SCORE_SHIFT]
         return [shift for shift in found if shift.feature == SCORE_SHIFT] + of_features[:MOST_SHIFTS]
+
+    @property
+    def directions(self) -> list[Direction]:
+        """The largest moves, and all that go against the catalogue."""
+        found = self.findings.directions
+        return [*found[:MOST_DIRECTIONS], *(move for move in found[MOST_DIRECTIONS:] if move.is_reversed)]
 
     @property
     def how_to_load(self) -> str:

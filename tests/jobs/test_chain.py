@@ -22,6 +22,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 
 from conf.errors import UserError
+from conf.outcome import load_definition
 from conf.policy import load_policy
 from conf.settings import load_settings
 from conf.source import load_source
@@ -57,6 +58,7 @@ CLOSED = FIRST_DAY + timedelta(days=DAYS - 4)
 AS_OF = CLOSED + timedelta(days=1)
 TRAINED_ON = date(2021, 8, 1)
 POLICY = load_policy("standard")
+DEFINITION = load_definition("standard")
 FIRST_NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 
 
@@ -78,7 +80,7 @@ def lake(spark: SparkSession, folder: Path) -> Lake:
     lake = lake_at(spark, folder)
     ingest(lake, load_source("marketplace"), str(folder / "world" / "deliveries"), None, TODAY, None, str(CLOSED))
     aggregate(lake, CLOSED)
-    training_set_by_cohorts(lake, date(2020, 10, 1), date(2021, 9, 1))
+    training_set_by_cohorts(lake, date(2020, 10, 1), date(2021, 9, 1), DEFINITION)
     train(lake, Plan(Boosting(trees=5, depth=2), TRAINED_ON, 3, 1), "trainer", POLICY)
     promote(lake, "challenger", "officer", overrides_for(lake, 1), FIRST_NOON)
     features(lake, AS_OF)
@@ -153,7 +155,7 @@ def test_every_step_run_twice_changes_nothing(lake: Lake) -> None:
     score(lake, AS_OF)
     decide(lake, AS_OF, POLICY)
     promote(lake, "1", "officer", overrides_for(lake, 1), FIRST_NOON)
-    training_set_by_cohorts(lake, date(2020, 10, 1), date(2021, 9, 1))
+    training_set_by_cohorts(lake, date(2020, 10, 1), date(2021, 9, 1), DEFINITION)
     train(lake, Plan(Boosting(trees=5, depth=2), TRAINED_ON, 3, 1), "trainer", POLICY)
     assert [run.run_id for run in lake.runs()] == before
 

@@ -21,26 +21,30 @@ SELLER_FEATURES = Table(
     leading=1,
 )
 
-_OUTCOME = (
-    Column("worst_days_past_due", "int", "largest days past due of the loans drawn, to the end of their follow-up"),
-    Column("known_on", "date", "first as-of day on which the outcome is known; null while it is not"),
-)
-
 OUTCOMES = Table(
     "gold.outcomes",
     row="one seller's outcome of one cohort, and why",
     key=("seller_id", "as_of", "run_id"),
     columns=(
         _SELLER,
-        Column("as_of", "date not null", "as-of day of the cohort: loans drawn in the 90 days from it on are followed"),
+        Column("as_of", "date not null", "as-of day of the cohort: what follows it is looked at"),
         _RUN,
+        Column(
+            "sample", "string not null", "origination: loans drawn then; behavioural: the book; given: by the source"
+        ),
         Column("outcome", "string not null", "good, bad, indeterminate (30 to 89 days past due) or unknown"),
         Column("why", "string not null", "what decided it"),
-        Column("loans", "bigint not null", "loans drawn in the 90 days from the as-of day on"),
-        *_OUTCOME,
+        Column("loans", "bigint not null", "loans that the outcome is about: those drawn then, or those in the book"),
+        Column("worst_days_past_due", "int", "largest days past due of these loans in the time looked at"),
+        Column("exposure_at_default_fen", "bigint", "outstanding on the days on which they went bad; null unless bad"),
+        Column("known_on", "date", "first as-of day on which the outcome is known; null while it is not"),
     ),
     partitioned_by=("run_id",),
-    checks={"an_outcome": "outcome in ('good', 'bad', 'indeterminate', 'unknown')"},
+    checks={
+        "an_outcome": "outcome in ('good', 'bad', 'indeterminate', 'unknown')",
+        "a_sample": "sample in ('origination', 'behavioural', 'given')",
+        "unknown_is_never_good": "outcome = 'unknown' or known_on is not null",
+    },
 )
 
 TRAINING_SET = Table(
