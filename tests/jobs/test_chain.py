@@ -21,13 +21,14 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 
-from conf.errors import UserError
+from conf.errors import StepFailure, UserError
 from conf.outcome import load_definition
 from conf.policy import load_policy
 from conf.settings import load_settings
 from conf.source import load_source
 from conf.world import load_world
 from jobs.aggregate import aggregate
+from jobs.audit import audit
 from jobs.daily import daily
 from jobs.decide import decide
 from jobs.features import features
@@ -140,6 +141,47 @@ def test_no_outcome_of_the_training_rows_was_known_later_than_the_training_day(l
     rows = lake.read(TRAINING_SET)
     known = rows.filter(F.col("known_on") <= F.lit(TRAINED_ON)).count()
     assert rows.count() > known == run.figures["train_rows"] > 0
+
+
+def test_the_audit_is_clean_and_finds_each_leak_that_is_planted(spark: SparkSession, lake: Lake, folder: Path) -> None:
+    shutil.copytree(lake.root, folder / "planted" / "lake")
+    copy = Lake(spark, load_settings("local", environment(lake, folder / "planted" / "lake")))
+    told = audit(copy, "newest", 1)
+    assert {row[1] for row in told.table[1]} == {"clean"}, told.table
+    honest = copy.last_run("training-set")
+    assert honest is not None
+    is_odd = F.pmod(F.xxhash64("seller_id", "as_of"), F.lit(2)) == 1
+    with copy.run("training-set", "planted", {}, {}) as run:
+        rows = run.read(TRAINING_SET).filter(F.col("training_set") == honest.run_id)
+        # what a feature is two months later, as if the sweep had looked ahead
+        later = rows.select("seller_id", F.add_months("as_of", -2).alias("as_of"), F.col("gmv_sum_90d").alias("later"))
+        planted = rows.join(later, ["seller_id", "as_of"], "left").withColumns(
+            {
+                "training_set": F.lit(run.run_id),
+                "gmv_sum_90d": F.coalesce("later", F.col("gmv_sum_90d") + 1),
+                "refund_rate_90d": F.col("bad") * 1.0,
+                "group_id": F.when(is_odd, F.lit("elsewhere")).otherwise(F.col("group_id")),
+                "known_on": F.when(is_odd, F.col("as_of")).otherwise(F.date_sub("known_on", 30)),
+            }
+        )
+        run.replace(TRAINING_SET, planted.drop("later").coalesce(1), f"training_set = '{run.run_id}'")
+        run.facts = {**honest.facts, "training_set": run.run_id}
+        run.publish()
+    with pytest.raises(StepFailure) as found:
+        audit(copy, "newest", 1)
+    problems = {line.split(":")[0]: line for line in found.value.problems}
+    assert set(problems) == {
+        "audit",
+        "future events",
+        "single features",
+        "outcomes in the history",
+        "outcomes by the loans",
+        "connected groups",
+    }
+    assert "gmv_sum_90d" in problems["future events"] and "refund_rate_90d" in problems["future events"]
+    assert "refund_rate_90d 1.000" in problems["single features"]
+    audited = copy.last_run("audit", run.run_id)
+    assert audited is not None and audited.figures["leaks"] == 5
 
 
 def test_a_promotion_needs_another_person_and_a_reason(lake: Lake) -> None:
