@@ -74,6 +74,7 @@ def trained(lake: Lake, number: int, figures: Mapping[str, float]) -> None:
         "algorithm": "gbt",
         "trainer": "Wang Fang",
         "training_set": "set-1",
+        "request": f"version {number}",
     }
     publish(lake, "train", settings.model, figures, facts)
 
