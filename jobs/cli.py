@@ -6,6 +6,7 @@ import click
 
 from jobs import (
     aggregate,
+    audit,
     daily,
     decide,
     features,
@@ -14,6 +15,7 @@ from jobs import (
     quarantine,
     record,
     release,
+    review,
     score,
     simulate,
     source,
@@ -33,7 +35,9 @@ STEPS = (
     features,
     verify,
     training_set,
+    audit,
     train,
+    review,
     promote,
     score,
     decide,
@@ -54,7 +58,9 @@ The way of the data:
   features       silver -> every seller's features as of a day, as known then
   verify         proves that three ways of computing the features agree
   training-set   outcomes of loans, with features as known before they were drawn
-  train          fit, evaluate and register a model; promote makes it the champion
+  audit          looks for leaks in a training set
+  train          fit, evaluate and register a model with its card
+  review         a version's gates; promote makes it the champion, or rolls back to the one before
   score          every seller's probability of default, score and points
   decide         grade, limit, price, reasons, by a versioned policy
   record         one seller's page

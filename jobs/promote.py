@@ -1,85 +1,255 @@
-"""A model version becomes champion: gates, a named sign-off, the registry's alias."""
+"""A model version becomes champion, or stops being it: gates, a named sign-off, the registry's alias."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import click
+from pyspark.sql import functions as F
 
-from conf.errors import UserError
+from conf.errors import StepFailure, UserError
+from jobs.lakehouse.champion import PROMOTION, ROLLBACK, champions, gates_now, training_of
 from jobs.lakehouse.command import Invocation, Report, run_command, step
-from jobs.lakehouse.lake import Lake, Published, schema_of
-from ml.gates import PASS, gates
-from ml.registry import resolve, set_champion
+from jobs.lakehouse.lake import Lake, Published, Run, schema_of
+from ml.gates import PASS, Gate
+from ml.registry import CHAMPION, alias, is_registered, resolve, set_champion
 from transforms.tables.gold import SIGNOFFS
 
 
-def promote(lake: Lake, version: str, approver: str, override: str | None, signed_at: datetime) -> Report:
+def promote(lake: Lake, version: str, approver: str, overrides: Mapping[str, str], signed_at: datetime) -> Report:
     """Sign a version off and let it score from now on.
 
-    Raises UserError where the approver trained it, or a gate did not pass and no reason to override it is given.
+    `overrides` has a reason for each gate that does not pass, by its name, and for no other. Raises UserError where one
+    is missing or one too many, or the approver trained the version; StepFailure where another promotion came first.
     """
     registry = lake.settings.mlflow
     number = resolve(registry.tracking_uri, registry.model, version)
-    trained_by = _training_of(lake, number)
-    trainer = trained_by.facts["trainer"]
+    before = champions(lake)
+    training = training_of(lake, number)
+    trainer = training.facts["trainer"]
+    _require_another(approver, trainer, number)
+    _require_reasons(training, number)
+    identity = {"version": number, "approver": approver, "overrides": dict(overrides)}
+    arguments = {"version": number, "approver": approver, **{f"override {g}": why for g, why in overrides.items()}}
+    with lake.run("promote", CHAMPION, identity, arguments) as run:
+        _let_the_alias_follow(lake)
+        published = run.already_published
+        gates = gates_now(lake, training.figures, training.facts["training_set"], number)
+        if published is None:
+            _require_unchanged(lake, before)
+            _require_overrides(gates, overrides, number)
+            _sign(run, PROMOTION, training, approver, gates, overrides, None, signed_at)
+    signed = {gate: why for gate, why in overrides.items() if why}
+    return Report(
+        "promote",
+        {
+            "champion": f"{registry.model} {number}",
+            "trained by": trainer,
+            "approved by": approver,
+            **{f"override of {gate}": why for gate, why in signed.items()},
+            **({"published already by": published.run_id} if published else {}),
+        },
+        (("gate", "verdict", "evidence"), [(gate.gate, gate.verdict, gate.evidence) for gate in gates]),
+    )
+
+
+def roll_back(lake: Lake, approver: str, reason: str, signed_at: datetime) -> Report:
+    """Let the champion before the present one score again.
+
+    One that was killed after it was signed is completed, not done twice: the alias then lags behind the sign-off.
+    """
+    registry = lake.settings.mlflow
+    before = champions(lake)
+    if not approver.strip() or not reason.strip():
+        raise UserError("promote --rollback: wants --approver NAME and --reason WHY")
+    with lake.run("promote", CHAMPION, {"rollback of": before, "approver": approver, "reason": reason}, {}) as run:
+        lagged = _let_the_alias_follow(lake)
+        last = lake.last_run("promote")
+        if lagged and last is not None and last.facts["kind"] == ROLLBACK:
+            return Report(
+                "promote", {"champion": f"{registry.model} {before[-1]}", "rolled back already by": last.run_id}
+            )
+        _require_unchanged(lake, before)
+        if len(before) < 2:
+            raise UserError(f"promote --rollback: there is no champion before {before[-1] if before else 'the first'}")
+        target = resolve(registry.tracking_uri, registry.model, str(before[-2]))
+        training = training_of(lake, target)
+        run.arguments = {"rollback": True, "approver": approver, "reason": reason}
+        _sign(
+            run,
+            ROLLBACK,
+            training,
+            approver,
+            gates_now(lake, training.figures, training.facts["training_set"], target),
+            {},
+            reason,
+            signed_at,
+        )
+    return Report(
+        "promote",
+        {
+            "champion": f"{registry.model} {target}",
+            "rolled back from": f"{registry.model} {before[-1]}",
+            "approved by": approver,
+            "reason": reason,
+        },
+    )
+
+
+def _require_another(approver: str, trainer: str, number: int) -> None:
     if approver.strip().casefold() == trainer.strip().casefold() or not approver.strip():
         raise UserError(
             f"--approver {approver}: version {number} was trained by {trainer}; another person must approve it"
         )
-    judged = gates(trained_by.figures)
-    open_gates = [f"{gate.gate}: {gate.verdict} ({gate.evidence})" for gate in judged if gate.verdict != PASS]
-    if open_gates and not (override or "").strip():
+
+
+def _require_reasons(training: Published, number: int) -> None:
+    if "points_rows" not in training.figures:
         raise UserError(
-            [
-                f"version {number}: {len(open_gates)} of {len(judged)} gates did not pass; to promote it all the same,"
-                " give the reason: --override 'WHY'",
-                *open_gates,
-            ]
+            f"version {number} is a {training.facts['algorithm']}: it has no exact reasons, so that no seller could be"
+            " told why; it stays a challenger"
         )
-    reason = override if open_gates else None
-    identity = {"version": number, "approver": approver, "override": reason}
-    with lake.run("promote", "champion", identity, {"version": number, "approver": approver}) as run:
-        published = run.already_published
-        if published is None:
-            row = (
-                run.run_id,
-                registry.model,
-                number,
-                approver,
-                trainer,
-                [(gate.gate, gate.verdict, gate.evidence) for gate in judged],
-                reason,
-                signed_at,
-            )
-            run.append(SIGNOFFS, lake.spark.createDataFrame([row], schema_of(SIGNOFFS)).coalesce(1))
-            run.facts = {"model_name": registry.model, "model_version": str(number), "approver": approver}
-            run.publish()
-        # after the sign-off, which is the truth; set again on a repeat, in case the first attempt died in between
-        set_champion(registry.tracking_uri, registry.model, number)
-    return Report(
-        "promote",
-        {"champion": f"{registry.model} {number}", "trained by": trainer, "approved by": approver, "override": reason}
-        | ({"published already by": published.run_id} if published else {}),
-        (("gate", "verdict", "evidence"), [(gate.gate, gate.verdict, gate.evidence) for gate in judged]),
+
+
+def _require_unchanged(lake: Lake, before: Sequence[int]) -> None:
+    if champions(lake) != before:
+        last = lake.last_run("promote")
+        told = f"version {last.facts['model_version']} by {last.facts['approver']}" if last else "none"
+        raise StepFailure(
+            f"promote: another sign-off came first, the champion is now {told}. Look at it"
+            " (`seller-credit review champion`) and run this again if it still holds."
+        )
+
+
+def _require_overrides(gates: Sequence[Gate], overrides: Mapping[str, str], number: int) -> None:
+    verdicts = {gate.gate: gate for gate in gates}
+    problems = []
+    for name, why in overrides.items():
+        if name not in verdicts:
+            problems.append(f"--override {name}: there is no such gate; known: {', '.join(verdicts)}")
+        elif verdicts[name].verdict == PASS:
+            problems.append(f"--override {name}: the gate passes, there is nothing to override")
+        elif not why.strip():
+            problems.append(f"--override {name}: the reason is missing: --override '{name}=WHY'")
+    lacking = [gate for gate in gates if gate.verdict != PASS and gate.gate not in overrides]
+    if lacking:
+        problems.append(
+            f"version {number}: {len(lacking)} of {len(gates)} gates did not pass; to promote it all the same, give a"
+            " reason for each: --override GATE=WHY"
+        )
+        problems += [f"{gate.gate}: {gate.verdict} ({gate.evidence})" for gate in lacking]
+    if problems:
+        raise UserError(problems)
+
+
+def _sign(
+    run: Run,
+    kind: str,
+    training: Published,
+    approver: str,
+    gates: Sequence[Gate],
+    overrides: Mapping[str, str],
+    reason: str | None,
+    signed_at: datetime,
+) -> None:
+    lake = run.lake
+    standing = champions(lake)
+    row = (
+        run.run_id,
+        kind,
+        training.facts["model_name"],
+        int(training.facts["model_version"]),
+        standing[-1] if standing else None,
+        approver,
+        training.facts["trainer"],
+        [(gate.gate, gate.verdict, gate.evidence) for gate in gates],
+        sorted(overrides.items()),
+        reason,
+        signed_at,
     )
+    run.append(SIGNOFFS, lake.spark.createDataFrame([row], schema_of(SIGNOFFS)).coalesce(1))
+    run.figures = {"gates": len(gates), "overrides": len(overrides)}
+    run.facts = {
+        "kind": kind,
+        "model_name": training.facts["model_name"],
+        "model_version": training.facts["model_version"],
+        "approver": approver,
+    }
+    run.publish()
+    # after the sign-off, which is the truth; whoever comes next sets it right where this dies in between
+    _let_the_alias_follow(lake)
 
 
-def _training_of(lake: Lake, version: int) -> Published:
-    runs = [run for run in lake.runs() if run.step == "train" and run.facts["model_version"] == str(version)]
-    if not runs:
-        raise UserError(
-            f"version {version} was not trained on this lake ({lake.root}): there is no evidence to judge it by"
-        )
-    return runs[-1]
+def _let_the_alias_follow(lake: Lake) -> bool:
+    """Point the registry's alias, and the tags of the version, at the newest sign-off; whether they lagged behind."""
+    last = lake.last_run("promote")
+    if last is None:
+        return False
+    registry = lake.settings.mlflow
+    version = int(last.facts["model_version"])
+    if alias(registry.tracking_uri, registry.model, CHAMPION) == version:
+        return False
+    if not is_registered(registry.tracking_uri, registry.model, version):
+        # deleted since: what is signed next takes its place
+        return False
+    signed = lake.read(SIGNOFFS).filter(F.col("run_id") == last.run_id).collect()[0].asDict(recursive=True)
+    set_champion(registry.tracking_uri, registry.model, version, _tags(signed))
+    return True
 
 
-@step("promote", "seller-credit promote 1 --approver 'Li Wei' --override 'first model; too few bads for the gates'")
-@click.argument("version", metavar="VERSION|challenger")
+def _tags(signed: Mapping[str, Any]) -> dict[str, str]:
+    by = f"{signed['kind']} by {signed['approver']}, {signed['signed_at']:%Y-%m-%d %H:%M} UTC ({signed['run_id']})"
+    tags = {"signed_off": by}
+    if signed["reason"]:
+        tags["rollback_reason"] = f"from version {signed['previous_version']}: {signed['reason']}"
+    return tags | {f"override.{given['gate']}": given["reason"] for given in signed["overrides"]}
+
+
+def _parsed(overrides: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    problems = []
+    for text in overrides:
+        gate, equals, why = text.partition("=")
+        if not equals or not why.strip():
+            problems.append(f"--override {text}: want GATE=WHY, as 'auc-fall=too few bads to tell'")
+        elif gate.strip() in found:
+            problems.append(f"--override {gate.strip()}: given twice")
+        found[gate.strip()] = why.strip()
+    if problems:
+        raise UserError(problems)
+    return found
+
+
+@step("promote", "seller-credit promote 1 --approver 'Li Wei' --override 'auc-fall=first model; too few bads'")
+@click.argument("version", metavar="VERSION|challenger", required=False)
 @click.option("--approver", required=True, help="Who approves; not the person who trained it.")
-@click.option("--override", metavar="WHY", help="Reason to promote although a gate did not pass.")
-def command(invocation: Invocation, version: str, approver: str, override: str | None) -> Report:
+@click.option(
+    "--override",
+    "overrides",
+    metavar="GATE=WHY",
+    multiple=True,
+    help="Promote although this gate does not pass, and why; one for each such gate (seller-credit review lists them).",
+)
+@click.option("--rollback", is_flag=True, help="Instead: let the champion before the present one score again.")
+@click.option("--reason", metavar="WHY", help="Why it is rolled back.")
+def command(
+    invocation: Invocation,
+    version: str | None,
+    approver: str,
+    overrides: tuple[str, ...],
+    rollback: bool,
+    reason: str | None,
+) -> Report:
     """Make a registered model version the champion that scores, by a named sign-off kept in gold.signoffs."""
-    return promote(invocation.lake(), version, approver, override, datetime.now(UTC))
+    now = datetime.now(UTC)
+    if rollback:
+        if version is not None or overrides:
+            raise UserError("promote --rollback: goes to the champion before; it takes no version and no --override")
+        return roll_back(invocation.lake(), approver, reason or "", now)
+    if version is None or reason is not None:
+        raise UserError("promote: want VERSION, with --override GATE=WHY where a gate does not pass; or --rollback")
+    return promote(invocation.lake(), version, approver, _parsed(overrides), now)
 
 
 if __name__ == "__main__":

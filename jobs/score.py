@@ -6,11 +6,12 @@ from datetime import date
 import click
 from pyspark.sql import functions as F
 
+from conf.errors import UserError
 from jobs.lakehouse.champion import champion
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake
 from ml.reasons import Reference
-from ml.registry import load, resolve
+from ml.registry import Loaded, load, resolve
 from ml.scoring import score as score_rows
 from ml.scoring import scorer
 from transforms.tables.gold import SCORES, SELLER_FEATURES
@@ -29,6 +30,7 @@ def score(lake: Lake, as_of: date, model: str = CHAMPION) -> Report:
         if published is not None:
             return Report("score", {"as of": as_of, "published already by": published.run_id})
         loaded = load(registry.tracking_uri, registry.model, version)
+        _require_match(loaded)
         is_of_run = (F.col("as_of") == F.lit(as_of)) & (F.col("run_id") == featured_by.run_id)
         features = run.read(SELLER_FEATURES).filter(is_of_run).drop("run_id")
         bucket = F.pmod(F.xxhash64("seller_id"), F.lit(buckets)).cast("int")
@@ -54,6 +56,17 @@ def score(lake: Lake, as_of: date, model: str = CHAMPION) -> Report:
     return Report(
         "score", {"as of": as_of, "model": f"{registry.model} {version}", "sellers": run.rows_written(SCORES)}
     )
+
+
+def _require_match(loaded: Loaded) -> None:
+    """Raise UserError where a version wants features that there are no more, or could not say why."""
+    version = f"model version {loaded.version}"
+    missing = [name for name in loaded.features if name not in SELLER_FEATURES.names]
+    problems = [f"{version} wants feature {name}, which the catalogue no longer has" for name in missing]
+    if not loaded.reference:
+        problems.append(f"{version} has no exact reasons: no seller could be told why")
+    if problems:
+        raise UserError(problems)
 
 
 @step("score", "seller-credit score --as-of 2024-09-01")

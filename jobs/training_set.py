@@ -9,11 +9,23 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.errors import UserError
+from conf.outcome import OutcomeDefinition, load_definition
 from jobs.lakehouse.command import MONTH, Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake, Run
 from transforms.features import catalogue
 from transforms.features.known import SILVER, Silver, features_by_sweep, known_sellers
-from transforms.outcomes.cohorts import Definition, cohort_outcomes, loan_outcomes
+from transforms.groups.groups import seller_groups
+from transforms.outcomes.cohorts import (
+    BEHAVIOURAL,
+    BUCKETS,
+    GIVEN,
+    ORIGINATION,
+    behavioural_outcomes,
+    cohort_outcomes,
+    loan_outcomes,
+    roll_rates,
+)
+from transforms.outcomes.past_due import loan_segments, with_arrears
 from transforms.tables.bronze import LOAN_EVENTS
 from transforms.tables.gold import OUTCOMES, TRAINING_SET
 
@@ -27,35 +39,64 @@ def cohorts_between(first_month: date, last_month: date) -> list[date]:
     return days
 
 
-def training_set_by_cohorts(lake: Lake, first_month: date, last_month: date) -> Report:
+def training_set_by_cohorts(
+    lake: Lake, first_month: date, last_month: date, definition: OutcomeDefinition, sample: str = ORIGINATION
+) -> Report:
     """Publish outcomes and a training set of every month-end cohort from one month to another."""
     if first_month > last_month:
         raise UserError(f"--from {first_month:%Y-%m} is after --to {last_month:%Y-%m}")
     days = cohorts_between(first_month, last_month)
     lake.require_closed(days[-1])
     known_by = _day_after_closed(lake)
-    definition = Definition()
-    name = f"cohorts {first_month:%Y-%m} to {last_month:%Y-%m}"
-    identity = {**_identity(lake), "known_by": known_by, "definition": vars(definition)}
-    with lake.run("training-set", name, identity, {"from": first_month, "to": last_month}) as run:
+    name = f"{sample} cohorts {first_month:%Y-%m} to {last_month:%Y-%m}"
+    identity = {**_identity(lake), "known_by": known_by, "definition": definition.digest()}
+    arguments = {"from": first_month, "to": last_month, "sample": sample, "definition": definition.name}
+    with lake.run("training-set", name, identity, arguments) as run:
         if run.already_published is not None:
             return _published_before(run)
         silver = _silver(run)
         as_of_days = lake.spark.createDataFrame([(day,) for day in days], "as_of date")
         labels = known_sellers(silver.sellers, silver.tiles, as_of_days)
-        loans = loan_outcomes(silver.book, definition, known_by)
-        outcomes = cohort_outcomes(loans, labels, definition).withColumn("run_id", F.lit(run.run_id))
-        run.replace(OUTCOMES, outcomes.coalesce(1), f"run_id = '{run.run_id}'")
+        arrears = with_arrears(loan_segments(run.read(LOAN_EVENTS), known_by), definition)
+        # the loans' stretches are few beside the ledger, and are read by each of the steps below
+        arrears = arrears.persist()
+        try:
+            if sample == BEHAVIOURAL:
+                outcomes = behavioural_outcomes(arrears, labels, definition, known_by)
+            else:
+                outcomes = cohort_outcomes(loan_outcomes(arrears, definition, known_by), labels, definition)
+            _write_outcomes(run, outcomes, sample)
+            rolled = roll_rates(arrears, as_of_days).collect()
+        finally:
+            arrears.unpersist()
         written = run.written(OUTCOMES).filter(F.col("run_id") == run.run_id)
-        return _write_set(run, written.filter(F.col("outcome") != "unknown"), silver)
+        run.facts = {"sample": sample, "definition": f"{definition.name} {definition.version}"}
+        run.facts |= {"definition_as_json": definition.model_dump_json()}
+        told = _write_set(run, written.filter(F.col("outcome") != "unknown"), silver, known_by)
+        counts = {(row["before"], row["after"]): row["loans"] for row in rolled}
+        return _with_roll_rates(told, counts)
+
+
+def _with_roll_rates(report: Report, loans: dict[tuple[str, str], int]) -> Report:
+    """The report with a table of where loans were a month later, by where they had been."""
+    rows: list[tuple[Any, ...]] = []
+    for before in BUCKETS[:-2]:
+        total = sum(many for (was, _), many in loans.items() if was == before)
+        if total:
+            rows.append((before, total, *(f"{loans.get((before, after), 0) / total:.1%}" for after in BUCKETS)))
+    report.table = (("days past due", "loans", *(f"then {bucket}" for bucket in BUCKETS)), rows)
+    return report
+
+
+def _write_outcomes(run: Run, outcomes: DataFrame, sample: str) -> None:
+    told = outcomes.withColumns({"run_id": F.lit(run.run_id), "sample": F.lit(sample)})
+    run.replace(OUTCOMES, told.coalesce(1), f"run_id = '{run.run_id}'")
 
 
 def training_set_as_given(lake: Lake) -> Report:
     """Publish one row for each outcome that a source gave, each seller as of the day on which it was asked."""
-    name = "given"
-    with lake.run(
-        "training-set", name, {**_identity(lake), "known_by": _day_after_closed(lake)}, {"given": True}
-    ) as run:
+    known_by = _day_after_closed(lake)
+    with lake.run("training-set", GIVEN, {**_identity(lake), "known_by": known_by}, {"given": True}) as run:
         if run.already_published is not None:
             return _published_before(run)
         is_outcome = (F.col("kind") == "outcome") & F.col("bad").isNotNull()
@@ -71,27 +112,31 @@ def training_set_as_given(lake: Lake) -> Report:
                 F.lit("given by the source").alias("why"),
                 F.count(F.lit(1)).alias("loans"),
                 F.lit(None).cast("int").alias("worst_days_past_due"),
+                F.lit(None).cast("bigint").alias("exposure_at_default_fen"),
                 F.date_add(F.max("arrived"), 1).alias("known_on"),
             )
-            .withColumn("run_id", F.lit(run.run_id))
         )
-        run.replace(OUTCOMES, outcomes.coalesce(1), f"run_id = '{run.run_id}'")
+        _write_outcomes(run, outcomes, GIVEN)
+        run.facts = {"sample": GIVEN, "definition": "given by the source"}
         written = run.written(OUTCOMES).filter(F.col("run_id") == run.run_id)
-        return _write_set(run, written, _silver(run))
+        return _write_set(run, written, _silver(run), known_by)
 
 
 def _silver(run: Run) -> Silver:
     return Silver(*map(run.read, SILVER))
 
 
-def _write_set(run: Run, outcomes: DataFrame, silver: Silver) -> Report:
+def _write_set(run: Run, outcomes: DataFrame, silver: Silver, known_by: date) -> Report:
+    # as connected today: groups only grow, so that whoever was connected at any cohort's day is on one side of a split
+    groups = seller_groups(silver.sellers, known_by).select("seller_id", F.col("group_id").alias("connected"))
     known = features_by_sweep(silver, outcomes.select("seller_id", "as_of"), run.lake.kinds_told())
-    rows = outcomes.select(
+    # a seller without a profile is a group of its own
+    connected = outcomes.join(groups, "seller_id", "left").withColumn("group_id", F.coalesce("connected", "seller_id"))
+    rows = connected.select(
         F.lit(run.run_id).alias("training_set"),
         "seller_id",
         "as_of",
-        # connected groups come with the graph of owners, accounts and devices; until then a seller is its own
-        F.col("seller_id").alias("group_id"),
+        "group_id",
         (F.col("outcome") == "bad").cast("int").alias("bad"),
         (F.col("outcome") == "indeterminate").alias("indeterminate"),
         "known_on",
@@ -102,13 +147,14 @@ def _write_set(run: Run, outcomes: DataFrame, silver: Silver) -> Report:
         F.sum("bad").alias("bad"),
         F.sum(F.col("indeterminate").cast("int")).alias("indeterminate"),
         F.countDistinct("seller_id").alias("sellers"),
+        F.countDistinct("group_id").alias("groups"),
         F.countDistinct("as_of").alias("cohorts"),
     ).collect()[0]
     run.figures = {
         "rows": run.rows_written(TRAINING_SET),
-        **{name: summary[name] or 0 for name in ("sellers", "cohorts", "bad", "indeterminate")},
+        **{name: summary[name] or 0 for name in ("sellers", "groups", "cohorts", "bad", "indeterminate")},
     }
-    run.facts = {"training_set": run.run_id, "catalogue": catalogue.digest()}
+    run.facts |= {"training_set": run.run_id, "catalogue": catalogue.digest(), "known_by": str(known_by)}
     run.publish()
     counts: dict[str, Any] = {name: int(value) for name, value in run.figures.items()}
     return Report("training-set", {"training set": run.run_id, **counts})
@@ -133,8 +179,22 @@ def _published_before(run: Run) -> Report:
 @step("training-set", "seller-credit training-set --from 2021-08 --to 2023-11")
 @click.option("--from", "first_month", type=MONTH, help="First cohort: the sellers known at this month's end.")
 @click.option("--to", "last_month", type=MONTH, help="Last cohort.")
+@click.option(
+    "--sample",
+    type=click.Choice([ORIGINATION, BEHAVIOURAL]),
+    default=ORIGINATION,
+    help="Loans drawn in the 90 days after, or what is in the book then.",
+)
+@click.option("--definition", default="standard", metavar="NAME_OR_FILE", help="When a loan is bad.")
 @click.option("--given", is_flag=True, help="One row for each outcome that a source gave, as of its own day.")
-def command(invocation: Invocation, first_month: date | None, last_month: date | None, given: bool) -> Report:
+def command(
+    invocation: Invocation,
+    first_month: date | None,
+    last_month: date | None,
+    sample: str,
+    definition: str,
+    given: bool,
+) -> Report:
     """Put labelled sellers together with their features as known then.
 
     A cohort is the sellers known at a month's end; its outcome is what became of the loans drawn in the 90 days from
@@ -144,7 +204,7 @@ def command(invocation: Invocation, first_month: date | None, last_month: date |
         raise UserError("training-set: want either --given, or both --from and --to (months, as 2023-11)")
     if first_month is None or last_month is None:
         return training_set_as_given(invocation.lake())
-    return training_set_by_cohorts(invocation.lake(), first_month, last_month)
+    return training_set_by_cohorts(invocation.lake(), first_month, last_month, load_definition(definition), sample)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-"""Margins of rows by trees that did not see them."""
+"""Margins of rows by models that did not see them."""
 
+from collections.abc import Sequence
 from functools import reduce
 
 from pyspark.ml import PipelineModel
@@ -7,44 +8,54 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from ml.pipeline import MARGIN, Boosting, Inputs, fit_preparation, fit_scorecard, fit_trees, prepared, usable_inputs
+from ml.algorithms import Algorithm, fit
+from ml.pipeline import MARGIN, Inputs, usable_inputs
+from ml.scorecard import Scorecard
 from ml.split import fold_of
 
 KEPT = ("seller_id", "as_of", "group_id", "bad", "indeterminate")
 
 
-def fit_both(rows: DataFrame, inputs: Inputs, boosting: Boosting) -> tuple[PipelineModel, PipelineModel]:
-    """Trees up to their margin, and the scorecard that is reported beside them; indeterminate rows are left out."""
-    decided = rows.filter(~F.col("indeterminate"))
-    preparation = fit_preparation(decided, inputs)
-    with prepared(decided, preparation, inputs) as vectors:
-        return fit_trees(vectors, preparation, boosting), fit_scorecard(vectors, preparation)
+def fit_both(rows: DataFrame, inputs: Inputs, algorithm: Algorithm) -> tuple[PipelineModel, PipelineModel]:
+    """The algorithm's model up to its margin, and the scorecard that is reported beside it."""
+    model = fit(rows, inputs, algorithm)
+    return model, model if isinstance(algorithm, Scorecard) else fit(rows, inputs, Scorecard())
 
 
-def judged_by_both(rows: DataFrame, trees: PipelineModel, scorecard: PipelineModel, inputs: Inputs) -> DataFrame:
-    """Rows with `margin` (a vector of one) by the trees, and `baseline_log_odds` by the scorecard."""
+def judged_by_both(rows: DataFrame, model: PipelineModel, scorecard: PipelineModel, inputs: Inputs) -> DataFrame:
+    """Rows with `margin` (a vector of one) by the model, and `baseline_log_odds` by the scorecard."""
     own = [name for name in rows.columns if name not in inputs.features]
     baseline = scorecard.transform(rows).select("*", vector_to_array(F.col(MARGIN))[0].alias("baseline_log_odds"))
-    by_trees = trees.transform(baseline.select(*rows.columns, "baseline_log_odds"))
-    return by_trees.select(*own, MARGIN, "baseline_log_odds")
+    by_model = model.transform(baseline.select(*rows.columns, "baseline_log_odds"))
+    return by_model.select(*own, MARGIN, "baseline_log_odds")
 
 
 def out_of_fold(
-    rows: DataFrame, inputs: Inputs, boosting: Boosting, folds: int, repeats: int = 1, seed: int = 1
+    rows: DataFrame,
+    inputs: Inputs,
+    algorithm: Algorithm,
+    folds: int,
+    repeats: int = 1,
+    seed: int = 1,
+    later: DataFrame | None = None,
+    keep: Sequence[str] = KEPT,
 ) -> DataFrame:
-    """One row a row and repeat: KEPT, repeat, fold, `margin`, `baseline_log_odds`, by models of the other folds.
+    """One row a row and repeat: `keep`, is_later, repeat, fold; `margin`, `baseline_log_odds` by other folds' models.
 
-    The caller should have persisted `rows`: every fit reads them.
+    Rows of `later` train no model but come too, with `is_later`: each judged by the model that saw no row of
+    its group. The caller should have persisted both: every fit reads them.
     """
-    kept = rows.select(*KEPT, *inputs.features)
-    columns = (*KEPT, "repeat", "fold", MARGIN, "baseline_log_odds")
+    kept = rows.select(*keep, *inputs.features, F.lit(False).alias("is_later"))
+    if later is not None:
+        kept = kept.unionByName(later.select(*keep, *inputs.features, F.lit(True).alias("is_later")))
+    columns = (*keep, "is_later", "repeat", "fold", MARGIN, "baseline_log_odds")
     parts = []
     for repeat in range(repeats):
         placed = kept.withColumns({"repeat": F.lit(repeat), "fold": fold_of(folds, seed, repeat)})
         for fold in range(folds):
-            others = placed.filter(F.col("fold") != fold)
+            others = placed.filter((F.col("fold") != fold) & ~F.col("is_later"))
             # a feature that few rows have may tell nothing in the rest of them
             told = usable_inputs(others.filter(~F.col("indeterminate")), inputs.features)
-            trees, scorecard = fit_both(others, told, boosting)
-            parts.append(judged_by_both(placed.filter(F.col("fold") == fold), trees, scorecard, told).select(*columns))
+            model, scorecard = fit_both(others, told, algorithm)
+            parts.append(judged_by_both(placed.filter(F.col("fold") == fold), model, scorecard, told).select(*columns))
     return reduce(DataFrame.unionByName, parts)

@@ -6,6 +6,7 @@ a seller's months are not independent.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 Floats = NDArray[np.float64]
+Figure = Callable[[Floats, Floats, Floats], float]
+"""Of goods, bads and log-odds by level."""
 
 BLOCKS = 200
 RESAMPLES = 400
@@ -41,6 +44,17 @@ class Counts:
     @property
     def bads(self) -> int:
         return int(self.bad.sum())
+
+    @property
+    def mean_pd(self) -> float:
+        """Of all rows; NaN without any."""
+        by_level = (self.good + self.bad).sum(axis=0)
+        return float((by_level * _sigmoid(self.log_odds)).sum() / by_level.sum()) if self.rows else math.nan
+
+    def share_up_to(self, log_odds: float) -> float:
+        """Share of rows with log-odds at most this: those that a cut-off there lets through."""
+        by_level = (self.good + self.bad).sum(axis=0)
+        return float(by_level[self.log_odds <= log_odds].sum() / by_level.sum()) if self.rows else math.nan
 
 
 @dataclass(frozen=True)
@@ -72,6 +86,12 @@ class Evaluation:
     calibration_slope: Interval
     """Of the same with a free intercept: below 1 the log-odds are spread too wide."""
     brier: float
+    log_loss: float
+
+    @property
+    def gini(self) -> Interval:
+        """Twice the AUC less one: the same ranking on a scale from 0 to 1."""
+        return Interval(*(2 * end - 1 for end in (self.auc.value, self.auc.low, self.auc.high)))
 
 
 def count(judged: DataFrame) -> Counts:
@@ -108,19 +128,16 @@ def _tabulated(rows: list[Row], bad_groups: int) -> Counts:
 
 def evaluate(counts: Counts, seed: int = 1) -> Evaluation:
     """Every figure of a sample, with 95 % intervals by resampling blocks of groups."""
-    draws = np.random.default_rng(seed)
-    shares = draws.multinomial(BLOCKS, np.full(BLOCKS, 1 / BLOCKS), size=RESAMPLES).astype(float)
-    goods, bads = shares @ counts.good, shares @ counts.bad
+    shares = _shares(seed)
     whole_good, whole_bad = counts.good.sum(axis=0), counts.bad.sum(axis=0)
 
-    def interval(figure) -> Interval:  # type: ignore[no-untyped-def]
-        resampled = np.array([figure(good, bad, counts.log_odds) for good, bad in zip(goods, bads, strict=True)])
-        known = resampled[~np.isnan(resampled)]
-        low, high = np.percentile(known, [2.5, 97.5]) if known.size else (math.nan, math.nan)
-        return Interval(float(figure(whole_good, whole_bad, counts.log_odds)), float(low), float(high))
+    def interval(figure: Figure) -> Interval:
+        return _interval(figure(whole_good, whole_bad, counts.log_odds), _resampled(counts, figure, shares))
 
     pd = _sigmoid(counts.log_odds)
     brier = float((whole_good * pd**2 + whole_bad * (1 - pd) ** 2).sum() / max(counts.rows, 1))
+    # ln of a probability from its log-odds, which never meets the logarithm of 0
+    misses = whole_good * np.logaddexp(0, counts.log_odds) + whole_bad * np.logaddexp(0, -counts.log_odds)
     return Evaluation(
         rows=counts.rows,
         bads=counts.bads,
@@ -131,7 +148,32 @@ def evaluate(counts: Counts, seed: int = 1) -> Evaluation:
         calibration_intercept=interval(_intercept),
         calibration_slope=interval(_slope),
         brier=brier,
+        log_loss=float(misses.sum() / max(counts.rows, 1)),
     )
+
+
+def difference_of_auc(counts: Counts, others: Counts, seed: int = 1) -> Interval:
+    """AUC of one model less that of another on the same rows; both see the same groups in every resample."""
+    shares = _shares(seed)
+    ours, theirs = (_resampled(counted, auc, shares) for counted in (counts, others))
+    values = [auc(c.good.sum(axis=0), c.bad.sum(axis=0), c.log_odds) for c in (counts, others)]
+    return _interval(values[0] - values[1], ours - theirs)
+
+
+def _shares(seed: int) -> Floats:
+    """[resamples, blocks] how often each block of groups was drawn."""
+    return np.random.default_rng(seed).multinomial(BLOCKS, np.full(BLOCKS, 1 / BLOCKS), size=RESAMPLES).astype(float)
+
+
+def _resampled(counts: Counts, figure: Figure, shares: Floats) -> Floats:
+    goods, bads = shares @ counts.good, shares @ counts.bad
+    return np.array([figure(good, bad, counts.log_odds) for good, bad in zip(goods, bads, strict=True)])
+
+
+def _interval(value: float, resampled: Floats) -> Interval:
+    known = resampled[~np.isnan(resampled)]
+    low, high = np.percentile(known, [2.5, 97.5]) if known.size else (math.nan, math.nan)
+    return Interval(float(value), float(low), float(high))
 
 
 def auc(good: Floats, bad: Floats, log_odds: Floats) -> float:

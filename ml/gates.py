@@ -1,7 +1,7 @@
 """What must hold before a model version may become champion.
 
 Under 200 bad groups a gate that rests on bads says "insufficient evidence": it neither passes nor fails, and promotion
-then needs an override with a reason.
+then needs an override with a reason, one for each gate.
 """
 
 from collections.abc import Mapping
@@ -11,6 +11,16 @@ PASS, FAIL, INSUFFICIENT = "pass", "fail", "insufficient evidence"
 
 LEAST_BAD_GROUPS = 200
 MOST_FALL_OF_AUC = 0.05
+MOST_WORSE_THAN_CHAMPION = 0.01
+MANY_BADS = 500
+SLOPE_WITH_MANY_BADS = (0.8, 1.25)
+"""With many bads the interval is so narrow that a slope off by little would fail."""
+LEAST_IMPACT_RATIO = 0.8
+"""Four fifths of the most approved group's rate [29 CFR 1607.4(D)]."""
+MOST_OFF_POINTS = 1e-6
+SIGNIFICANCE = 0.05
+
+Figures = Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -22,39 +32,145 @@ class Gate:
     evidence: str
 
 
-def gates(figures: Mapping[str, float]) -> tuple[Gate, ...]:
-    """Judge the figures that `train` published with a version.
+def gates(figures: Figures, audit: Figures | None = None, champion: int | None = None) -> tuple[Gate, ...]:
+    """Judge the figures that `train` published with a version, and those of the leak audit of its training set.
 
-    Reads `evaluated_bads` (bad groups of the sample that the model did not see), `train_auc`, `evaluated_auc`, and the
-    95 % intervals `calibration_intercept_low`, `_high`, `calibration_slope_low`, `_high`, `observed_to_expected_low`,
-    `_high`; a figure that is missing is no evidence.
+    `champion` is the version that scores now, None before the first. A figure that is missing is no evidence.
     """
-    bads = figures.get("evaluated_bads", 0.0)
-    enough = bads >= LEAST_BAD_GROUPS
+    return (
+        _against_champion(figures, champion),
+        _fall_of_auc(figures),
+        _interval(figures, "observed-to-expected", "observed_to_expected", 1.0),
+        _interval(figures, "calibration-intercept", "calibration_intercept", 0.0),
+        _calibration_slope(figures),
+        _tests(figures, "grades", "grade", "grades whose bads do not agree with their PD"),
+        _leak_audit(audit),
+        _contributions(figures),
+        _single_score(figures),
+        _directions(figures),
+        _adverse_impact(figures),
+        _tests(figures, "calibration-by-region", "region", "regions whose bads do not agree with their PD"),
+    )
 
-    def judged(gate: str, holds: bool | None, evidence: str) -> Gate:
-        if holds is None or not enough:
-            return Gate(gate, INSUFFICIENT, f"{evidence}; {bads:.0f} bad groups of {LEAST_BAD_GROUPS} wanted")
-        return Gate(gate, PASS if holds else FAIL, evidence)
 
-    def interval(gate: str, name: str, target: float) -> Gate:
-        low, high = figures.get(f"{name}_low"), figures.get(f"{name}_high")
-        if low is None or high is None:
-            return judged(gate, None, "not measured")
-        return judged(gate, low <= target <= high, f"95 % interval {low:.2f} to {high:.2f}, wants {target:g} inside")
+def too_few_bads(figures: Figures) -> str | None:
+    """What the first lines of the card say where the bads are too few; None where they are enough."""
+    groups = figures.get("evaluated_bad_groups", 0.0)
+    if groups >= LEAST_BAD_GROUPS:
+        return None
+    return (
+        f"Insufficient evidence: {groups:.0f} bad groups where the gates want {LEAST_BAD_GROUPS}; no gate that rests on"
+        " bads passes or fails."
+    )
 
+
+def _rests_on_bads(figures: Figures, gate: str, holds: bool | None, evidence: str) -> Gate:
+    groups = figures.get("evaluated_bad_groups", 0.0)
+    if holds is None:
+        return Gate(gate, INSUFFICIENT, evidence)
+    if groups < LEAST_BAD_GROUPS:
+        return Gate(gate, INSUFFICIENT, f"{evidence}; {groups:.0f} bad groups of {LEAST_BAD_GROUPS} wanted")
+    return Gate(gate, PASS if holds else FAIL, evidence)
+
+
+def _judged(gate: str, holds: bool, evidence: str) -> Gate:
+    return Gate(gate, PASS if holds else FAIL, evidence)
+
+
+def _against_champion(figures: Figures, champion: int | None) -> Gate:
+    gate = "auc-against-champion"
+    if champion is None:
+        return Gate(gate, PASS, "there is no champion to be worse than")
+    compared = figures.get("champion_version")
+    if compared != champion:
+        with_whom = "no champion" if compared is None else f"version {compared:.0f}"
+        return Gate(
+            gate, INSUFFICIENT, f"compared with {with_whom}, but version {champion} scores now: train again to compare"
+        )
+    low = figures.get("champion_auc_difference_low")
+    if low is None:
+        return Gate(gate, INSUFFICIENT, "not measured")
+    value, high = figures["champion_auc_difference"], figures["champion_auc_difference_high"]
+    evidence = (
+        f"AUC less that of version {champion} on the same rows: {value:+.3f} ({low:+.3f} to {high:+.3f}),"
+        f" wants above -{MOST_WORSE_THAN_CHAMPION}"
+    )
+    return _rests_on_bads(figures, gate, low > -MOST_WORSE_THAN_CHAMPION, evidence)
+
+
+def _fall_of_auc(figures: Figures) -> Gate:
     train, evaluated = figures.get("train_auc"), figures.get("evaluated_auc")
     if train is None or evaluated is None:
-        fall = judged("fall of AUC", None, "not measured")
-    else:
-        fall = judged(
-            "fall of AUC",
-            train - evaluated <= MOST_FALL_OF_AUC,
-            f"{train:.3f} in training to {evaluated:.3f} out of sample, wants at most {MOST_FALL_OF_AUC} less",
-        )
-    return (
-        fall,
-        interval("observed to expected", "observed_to_expected", 1.0),
-        interval("calibration intercept", "calibration_intercept", 0.0),
-        interval("calibration slope", "calibration_slope", 1.0),
-    )
+        return Gate("auc-fall", INSUFFICIENT, "not measured")
+    evidence = f"{train:.3f} in training to {evaluated:.3f} out of sample, wants at most {MOST_FALL_OF_AUC} less"
+    return _rests_on_bads(figures, "auc-fall", train - evaluated <= MOST_FALL_OF_AUC, evidence)
+
+
+def _interval(figures: Figures, gate: str, name: str, target: float) -> Gate:
+    low, high = figures.get(f"{name}_low"), figures.get(f"{name}_high")
+    if low is None or high is None:
+        return Gate(gate, INSUFFICIENT, "not measured")
+    evidence = f"95 % interval {low:.2f} to {high:.2f}, wants {target:g} inside"
+    return _rests_on_bads(figures, gate, low <= target <= high, evidence)
+
+
+def _calibration_slope(figures: Figures) -> Gate:
+    slope, bads = figures.get("calibration_slope"), figures.get("evaluated_bads", 0.0)
+    judged = _interval(figures, "calibration-slope", "calibration_slope", 1.0)
+    low, high = SLOPE_WITH_MANY_BADS
+    if judged.verdict == FAIL and slope is not None and bads > MANY_BADS:
+        evidence = f"{slope:.2f} with {bads:.0f} bads, wants {low:g} to {high:g}"
+        return _judged("calibration-slope", low <= slope <= high, evidence)
+    return judged
+
+
+def _tests(figures: Figures, gate: str, name: str, what: str) -> Gate:
+    many, failed = figures.get(f"{name}_tests"), figures.get(f"{name}_tests_failed")
+    if many is None or failed is None:
+        return Gate(gate, INSUFFICIENT, "not measured")
+    evidence = f"{failed:.0f} of {many:.0f} {what} (Jeffreys, {SIGNIFICANCE:.0%} after Holm), wants none"
+    return _rests_on_bads(figures, gate, failed == 0, evidence)
+
+
+def _leak_audit(audit: Figures | None) -> Gate:
+    if audit is None:
+        return Gate("leak-audit", INSUFFICIENT, "the training set was not audited: seller-credit audit SET")
+    evidence = f"{audit['leaks']:.0f} of {audit['checks']:.0f} checks found a leak, in {audit['rows']:,.0f} rows"
+    return _judged("leak-audit", audit["leaks"] == 0, evidence)
+
+
+def _contributions(figures: Figures) -> Gate:
+    off, rows = figures.get("points_off_most"), figures.get("points_rows")
+    if off is None or rows is None:
+        return Gate("contributions", INSUFFICIENT, "no exact reasons for this algorithm")
+    evidence = f"base and points differ from the score by at most {off:.1g} points in {rows:,.0f} rows"
+    return _judged("contributions", off <= MOST_OFF_POINTS, f"{evidence}, wants {MOST_OFF_POINTS:g}")
+
+
+def _single_score(figures: Figures) -> Gate:
+    off, rows = figures.get("single_score_off_most"), figures.get("single_score_rows")
+    if off is None or rows is None:
+        return Gate("single-score", INSUFFICIENT, "not measured")
+    evidence = f"PD of {rows:.0f} sellers scored one by one differs from the bulk's by at most {off:.1g}, wants 0"
+    return _judged("single-score", off == 0, evidence)
+
+
+def _directions(figures: Figures) -> Gate:
+    swept, against = figures.get("directions_swept"), figures.get("directions_reversed")
+    if swept is None or against is None:
+        return Gate("directions", INSUFFICIENT, "not measured")
+    evidence = f"{against:.0f} of {swept:.0f} features move the score against the catalogue, wants none"
+    return _rests_on_bads(figures, "directions", against == 0, evidence)
+
+
+def _adverse_impact(figures: Figures) -> Gate:
+    ratios = {
+        name.removeprefix("adverse_impact_"): value
+        for name, value in figures.items()
+        if name.startswith("adverse_impact_")
+    }
+    if not ratios:
+        return Gate("adverse-impact", INSUFFICIENT, "no two groups of a region or owner type are large enough")
+    told = ", ".join(f"by {name.replace('_', ' ')} {value:.2f}" for name, value in sorted(ratios.items()))
+    evidence = f"lowest approval rate over the highest: {told}; wants {LEAST_IMPACT_RATIO:g}"
+    return _judged("adverse-impact", min(ratios.values()) >= LEAST_IMPACT_RATIO, evidence)

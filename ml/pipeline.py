@@ -7,11 +7,11 @@ the margin stay additive in the score.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from pyspark import StorageLevel
 from pyspark.ml import Pipeline, PipelineModel
-from pyspark.ml.classification import GBTClassifier, LogisticRegression
+from pyspark.ml.classification import GBTClassifier
 from pyspark.ml.feature import Imputer, SQLTransformer, VectorAssembler, VectorSlicer
 from pyspark.ml.regression import GeneralizedLinearRegression, GeneralizedLinearRegressionModel
 from pyspark.sql import Column, DataFrame
@@ -23,7 +23,7 @@ LABEL = "bad"
 MARGIN = "margin"
 PD = "prediction"
 LOG_ODDS = "log_odds"
-_FEATURES = "features"
+FEATURES = "features"
 ROWS_A_PARTITION = 25_000
 """A tree costs some ten jobs: 8,235 rows on two cores took 22 s for 40 trees in 8 partitions, 11 s in one."""
 
@@ -40,6 +40,8 @@ class Boosting:
     largest_share_of_features: str = "0.4"
     bins: int = 64
     seed: int = 1
+
+    has_exact_reasons: ClassVar[bool] = True
 
 
 SMALL_SAMPLE = Boosting(trees=20, depth=2, least_rows_a_leaf=5)
@@ -107,7 +109,7 @@ def fit_preparation(rows: DataFrame, inputs: Inputs) -> PipelineModel:
                 *(f"{name}{FILLED}" for name in inputs.features),
                 *(f"{name}{MISSING}" for name in inputs.flagged),
             ],
-            outputCol=_FEATURES,
+            outputCol=FEATURES,
         ),
     ]
     return Pipeline(stages=stages).fit(rows)
@@ -115,16 +117,9 @@ def fit_preparation(rows: DataFrame, inputs: Inputs) -> PipelineModel:
 
 @contextmanager
 def prepared(rows: DataFrame, preparation: PipelineModel, inputs: Inputs) -> Iterator[DataFrame]:
-    """The rows as vectors, kept for as long as models are fitted on them.
-
-    In one order and in as many partitions as their number asks for, whatever the run and the machine: the same rows and
-    seed give the same trees only so, since subsampling goes by place.
-    """
-    vectors = preparation.transform(rows).select(
-        "seller_id", "as_of", _FEATURES, F.col(LABEL).cast("double").alias(LABEL)
-    )
-    partitions = -(-inputs.rows // ROWS_A_PARTITION)
-    ordered = vectors.repartitionByRange(partitions, "seller_id", "as_of").sortWithinPartitions("seller_id", "as_of")
+    """The rows as vectors, kept for as long as models are fitted on them."""
+    vectors = preparation.transform(rows)
+    ordered = in_fixed_order(vectors, FEATURES, inputs.rows)
     kept = ordered.persist(StorageLevel.MEMORY_AND_DISK)
     try:
         classes = kept.agg(F.min(LABEL), F.max(LABEL)).collect()[0]
@@ -135,10 +130,20 @@ def prepared(rows: DataFrame, preparation: PipelineModel, inputs: Inputs) -> Ite
         kept.unpersist()
 
 
+def in_fixed_order(vectors: DataFrame, features: str, rows: int) -> DataFrame:
+    """Vectors with their labels, in one order and as many partitions as their number asks for, on any machine.
+
+    The same rows and seed give the same model only so: subsampling goes by place, and sums of doubles by order.
+    """
+    partitions = -(-rows // ROWS_A_PARTITION)
+    wanted = vectors.select("seller_id", "as_of", features, F.col(LABEL).cast("double").alias(LABEL))
+    return wanted.repartitionByRange(partitions, "seller_id", "as_of").sortWithinPartitions("seller_id", "as_of")
+
+
 def fit_trees(vectors: DataFrame, preparation: PipelineModel, boosting: Boosting) -> PipelineModel:
     """Fit boosted trees on prepared rows; the model goes from a feature row to its `margin`, a vector of one."""
     trees = GBTClassifier(
-        featuresCol=_FEATURES,
+        featuresCol=FEATURES,
         labelCol=LABEL,
         maxIter=boosting.trees,
         maxDepth=boosting.depth,
@@ -153,18 +158,6 @@ def fit_trees(vectors: DataFrame, preparation: PipelineModel, boosting: Boosting
     trees.setRawPredictionCol("raw").setProbabilityCol("raw_probability").setPredictionCol("raw_class")
     margin = VectorSlicer(inputCol="raw", outputCol=MARGIN, indices=[1])
     return PipelineModel([*preparation.stages, trees.fit(vectors), margin])
-
-
-def fit_scorecard(vectors: DataFrame, preparation: PipelineModel) -> PipelineModel:
-    """Fit the baseline that is always reported beside: a logistic regression on the same features, standardised.
-
-    Its `margin` (a vector of one) is the log-odds of bad. It is never registered.
-    """
-    # a ridge of 0.02 a standardised feature keeps some hundred rows with some thirty features from running away
-    logistic = LogisticRegression(featuresCol=_FEATURES, labelCol=LABEL, regParam=0.02, elasticNetParam=0.0)
-    logistic.setRawPredictionCol("raw").setProbabilityCol("raw_probability").setPredictionCol("raw_class")
-    margin = VectorSlicer(inputCol="raw", outputCol=MARGIN, indices=[1])
-    return PipelineModel([*preparation.stages, logistic.fit(vectors), margin])
 
 
 def fit_calibration(rows: DataFrame) -> GeneralizedLinearRegressionModel:

@@ -68,43 +68,64 @@ class Loaded:
     reference: Mapping[str, Any]
 
 
+def check(uri: str) -> None:
+    """Raise UserError, within seconds, where the registry does not answer: before hours of work that it should keep."""
+    with _client(uri) as client, _impatient():
+        try:
+            client.search_registered_models(max_results=1)
+        except Exception as error:  # whatever a store of this kind raises: a wrong address has many faces
+            raise UserError(
+                f"registry {uri}: cannot be used: {_first_line(error)}. Check mlflow.tracking_uri: sqlite:///FILE, or"
+                " the http(s) address of an MLflow server that is up."
+            ) from None
+
+
 def register(uri: str, experiment: str, name: str, model: PipelineModel, evidence: Evidence) -> tuple[int, str]:
-    """Log a model with its evidence and register it as the challenger; return its version and its MLflow run."""
+    """Log a model with its evidence and register it as the challenger; return its version and its MLflow run.
+
+    The version is made last, of a run that is complete, and taken back where its description or alias fails.
+    """
     with _client(uri) as client:
         experiment_id = _experiment(client, uri, experiment)
         with mlflow.start_run(experiment_id=experiment_id, run_name=name) as run:
-            mlflow.set_tags(dict(evidence.tags))
-            mlflow.log_params(dict(evidence.parameters))
-            mlflow.log_metrics({key: float(value) for key, value in evidence.metrics.items()})
-            for table in evidence.tables:
-                dataset = mlflow.data.load_delta(  # type: ignore[attr-defined]  # bound at run time
-                    path=table.path, version=str(table.version), name=table.name
-                )
-                mlflow.log_input(dataset, context="training", tags={"rows": table.rows})
-            for file, document in evidence.documents.items():
-                mlflow.log_dict(document, file)
-            with tempfile.TemporaryDirectory() as folder:
-                for file, content in evidence.artifacts.items():
-                    path = Path(folder) / file
-                    path.write_bytes(content.encode() if isinstance(content, str) else content)
-                    mlflow.log_artifact(str(path))
-            logged = mlflow.spark.log_model(
-                model,
-                artifact_path="model",
-                registered_model_name=name,
-                signature=_signature(evidence.features),
-                input_example=_example(evidence),
-                pip_requirements=_requirements(),
-            )
+            _log(model, evidence)
             run_id = run.info.run_id
-        version = str(logged.registered_model_version)
-        page = f"#/experiments/{experiment_id}/runs/{run_id}"
-        link = f"[the run with metrics, parameters, datasets and the model card]({page})"
-        client.update_model_version(name, version, description=f"{evidence.description}\n\nEvidence: {link}.\n")
-        for key, value in evidence.tags.items():
-            client.set_model_version_tag(name, version, key, value)
-        client.set_registered_model_alias(name, CHALLENGER, version)
+        version = mlflow.register_model(f"runs:/{run_id}/model", name, tags=dict(evidence.tags)).version
+        try:
+            page = f"#/experiments/{experiment_id}/runs/{run_id}"
+            link = f"[the run with metrics, parameters, datasets and the model card]({page})"
+            client.update_model_version(name, version, description=f"{evidence.description}\n\nEvidence: {link}.\n")
+            client.set_registered_model_alias(name, CHALLENGER, version)
+        except BaseException:
+            client.delete_model_version(name, version)
+            raise
     return int(version), run_id
+
+
+def _log(model: PipelineModel, evidence: Evidence) -> None:
+    mlflow.set_tags(dict(evidence.tags))
+    mlflow.log_params(dict(evidence.parameters))
+    mlflow.log_metrics({key: float(value) for key, value in evidence.metrics.items()})
+    for table in evidence.tables:
+        dataset = mlflow.data.load_delta(  # type: ignore[attr-defined]  # bound at run time
+            path=table.path, version=str(table.version), name=table.name
+        )
+        mlflow.log_input(dataset, context="training", tags={"rows": table.rows})
+    for file, document in evidence.documents.items():
+        mlflow.log_dict(document, file)
+    with tempfile.TemporaryDirectory() as folder:
+        for file, content in evidence.artifacts.items():
+            path = Path(folder) / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        mlflow.log_artifacts(folder)
+    mlflow.spark.log_model(
+        model,
+        artifact_path="model",
+        signature=_signature(evidence.features),
+        input_example=_example(evidence),
+        pip_requirements=_requirements(),
+    )
 
 
 def resolve(uri: str, name: str, wanted: str) -> int:
@@ -134,17 +155,59 @@ def load(uri: str, name: str, version: int) -> Loaded:
     return Loaded(pipeline, name, version, run_id, tuple(features["features"]), reference)
 
 
-def set_champion(uri: str, name: str, version: int) -> None:
-    """Point the alias at the version that was signed off."""
+def alias(uri: str, name: str, wanted: str) -> int | None:
+    """Version that an alias points at, None where there is no such alias."""
     with _client(uri) as client:
+        try:
+            return int(client.get_model_version_by_alias(name, wanted).version)
+        except MlflowException:
+            return None
+
+
+def is_registered(uri: str, name: str, version: int) -> bool:
+    """Whether the registry has this version."""
+    with _client(uri) as client:
+        try:
+            client.get_model_version(name, str(version))
+        except MlflowException:
+            return False
+    return True
+
+
+def set_champion(uri: str, name: str, version: int, tags: Mapping[str, str]) -> None:
+    """Tag the version that was signed off with who and why, and point the alias at it."""
+    with _client(uri) as client:
+        for key, value in tags.items():
+            client.set_model_version_tag(name, str(version), key, value)
         client.set_registered_model_alias(name, CHAMPION, str(version))
 
 
 def _told(error: MlflowException, uri: str, name: str, wanted: str) -> UserError:
     return UserError(
-        f"registry {uri}: model {name} {wanted}: {str(error).splitlines()[0]}."
-        " Run `seller-credit train` to register one, or check mlflow.tracking_uri and mlflow.model."
+        f"registry {uri}: model {name} {wanted}: {_first_line(error)}. Run `seller-credit train` to register one, check"
+        " mlflow.tracking_uri and mlflow.model, or, where the champion was deleted, promote another version or"
+        " `seller-credit promote --rollback`."
     )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+@contextlib.contextmanager
+def _impatient() -> Iterator[None]:
+    """MLflow's client tries a server that is down for four minutes."""
+    wanted = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+    before = {key: os.environ.get(key) for key in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            if value is None:
+                del os.environ[key]
+            else:
+                os.environ[key] = value
 
 
 @contextlib.contextmanager

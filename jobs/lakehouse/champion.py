@@ -1,18 +1,58 @@
-"""Which model version scores: the last one signed off."""
+"""Which model version scores, which scored before it, and what a version is judged by."""
+
+from collections.abc import Mapping
 
 from conf.errors import UserError
-from jobs.lakehouse.lake import Lake
+from jobs.lakehouse.lake import Lake, Published
+from ml.gates import Gate, gates
+
+PROMOTION, ROLLBACK = "promotion", "rollback"
+
+
+def champions(lake: Lake) -> list[int]:
+    """Versions that were signed off and not rolled back, oldest first: the last one scores.
+
+    The registry's alias only follows it.
+    """
+    standing: list[int] = []
+    for run in lake.runs():
+        if run.step == "promote":
+            version = int(run.facts["model_version"])
+            if run.facts["kind"] == ROLLBACK:
+                standing.pop()
+            elif standing[-1:] != [version]:
+                standing.append(version)
+    return standing
 
 
 def champion(lake: Lake) -> int:
-    """Version of the champion by the newest sign-off; the registry's alias only follows it.
-
-    Raises UserError before any version was promoted.
-    """
-    promoted = lake.last_run("promote")
-    if promoted is None:
+    """Version of the champion. Raises UserError before any version was promoted."""
+    standing = champions(lake)
+    if not standing:
         raise UserError(
             f"{lake.root}: no model version was promoted yet. Run `seller-credit train`, look at the card, then"
             " `seller-credit promote VERSION --approver NAME`; or name a version: --model VERSION."
         )
-    return int(promoted.facts["model_version"])
+    return standing[-1]
+
+
+def training_of(lake: Lake, version: int) -> Published:
+    """The run that trained a version; UserError where it was not trained on this lake."""
+    name = lake.settings.mlflow.model
+    for run in reversed(lake.runs()):
+        is_training = run.step == "train" and run.facts["model_name"] == name
+        if is_training and run.facts["model_version"] == str(version):
+            return run
+    raise UserError(
+        f"{name} version {version} was not trained on this lake ({lake.root}): there is no evidence to judge it by"
+    )
+
+
+def gates_now(lake: Lake, figures: Mapping[str, float], training_set: str, version: int | None) -> tuple[Gate, ...]:
+    """The gates of a version as they stand: by its figures, the audit of its training set, and today's champion.
+
+    `version` is None where it has no number yet; the champion itself is compared with the one before it.
+    """
+    audit = lake.last_run("audit", training_set)
+    others = [number for number in champions(lake) if number != version]
+    return gates(figures, audit.figures if audit else None, others[-1] if others else None)

@@ -2,31 +2,31 @@
 
 import base64
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
 import matplotlib
+import numpy as np
 from jinja2 import Environment, StrictUndefined, Template
 from matplotlib import pyplot
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ml.evaluate import Counts, Evaluation, by_decile
+from ml.agreement import Agreement
+from ml.directions import Direction
+from ml.evaluate import by_decile
+from ml.findings import SCORE_SHIFT, Findings
 from ml.gates import Gate
+from ml.stability import Shift
+from transforms.lending.scale import ANCHOR_ODDS, ANCHOR_SCORE, POINTS_PER_LOG_ODDS
 
 matplotlib.use("Agg")
 
 
-@dataclass(frozen=True)
-class Sample:
-    """One sample that the model was judged on, and by whose side."""
-
-    name: str
-    meaning: str
-    counts: Counts
-    model: Evaluation
-    baseline: Evaluation | None
+MOST_SHIFTS, MOST_DIRECTIONS = 12, 12
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,15 @@ class Card:
     """What the card says."""
 
     name: str
+    algorithm: str
     summary: str
+    too_few_bads: str | None
+    """Stands in its first lines; None where the bads are enough."""
     is_simulated: bool
     trained: Mapping[str, str]
-    samples: Sequence[Sample]
+    findings: Findings
+    funnel: Sequence[tuple[str, int]]
+    """Seller-months from all of them to those with an outcome."""
     spread: str | None
     """AUC over repeated cross-validation, in words; None where there was none."""
     top_features: Sequence[tuple[str, str, float]]
@@ -45,6 +50,38 @@ class Card:
     dropped: Sequence[str]
     gates: Sequence[Gate]
     limits: Sequence[str]
+    since_champion: Sequence[str]
+
+    def of(self, attribute: str) -> list[Agreement]:
+        """Predicted and observed by the values of one attribute."""
+        return [value for value in self.findings.agreements if value.attribute == attribute]
+
+    @property
+    def segments(self) -> list[str]:
+        """The attributes other than grade and cohort, in order."""
+        return [
+            name
+            for name in dict.fromkeys(value.attribute for value in self.findings.agreements)
+            if name not in ("grade", "cohort")
+        ]
+
+    @property
+    def shifts(self) -> list[Shift]:
+        """The score's shifts and the largest of the features'."""
+        found = self.findings.shifts
+        of_features = [shift for shift in found if shift.feature != SCORE_SHIFT]
+        return [shift for shift in found if shift.feature == SCORE_SHIFT] + of_features[:MOST_SHIFTS]
+
+    @property
+    def directions(self) -> list[Direction]:
+        """The largest moves, and all that go against the catalogue."""
+        found = self.findings.directions
+        return [*found[:MOST_DIRECTIONS], *(move for move in found[MOST_DIRECTIONS:] if move.is_reversed)]
+
+    @property
+    def how_to_load(self) -> str:
+        """A line of Python for whoever has pyspark and mlflow alone."""
+        return f'mlflow.spark.load_model("models:/{self.name}/VERSION").transform(features)'
 
 
 def to_html(card: Card, plots: Mapping[str, bytes]) -> str:
@@ -60,35 +97,83 @@ def _template() -> Template:
 
 
 def plots_of(card: Card) -> dict[str, bytes]:
-    """PNG pictures by file name: calibration by tenth of the sample, and the ROC curve."""
-    return {"calibration.png": _calibration(card), "roc.png": _roc(card)}
+    """PNG pictures by file name."""
+    return {
+        "calibration.png": _calibration(card),
+        "roc.png": _roc(card),
+        "gain.png": _gain(card),
+        "scores.png": _scores(card),
+        "cohorts.png": _cohorts(card),
+    }
 
 
 def _calibration(card: Card) -> bytes:
-    figure, axes = pyplot.subplots(figsize=(5.6, 4.2), layout="constrained")
+    figure, axes = _axes("mean predicted PD of a tenth of the sample", "share that went bad", "Calibration")
     edge = 0.0
-    for sample in card.samples:
+    for sample in card.findings.samples:
         tenths = by_decile(sample.counts)
         axes.plot([t[0] for t in tenths], [t[1] for t in tenths], marker="o", label=sample.name)
         edge = max([edge, *(max(t[0], t[1]) for t in tenths)])
     axes.plot([0, edge], [0, edge], color="grey", linewidth=0.8, label="predicted = observed")
-    axes.set(xlabel="mean predicted PD of a tenth of the sample", ylabel="share that went bad", title="Calibration")
     axes.legend()
     return _png(figure)
 
 
 def _roc(card: Card) -> bytes:
-    figure, axes = pyplot.subplots(figsize=(4.8, 4.2), layout="constrained")
-    for sample in card.samples:
+    figure, axes = _axes("share of goods above a cut-off of risk", "share of bads above it", "ROC")
+    for sample in card.findings.samples:
         good, bad = sample.counts.good.sum(axis=0)[::-1], sample.counts.bad.sum(axis=0)[::-1]
         if good.sum() and bad.sum():
             goods = [0, *(good.cumsum() / good.sum())]
             bads = [0, *(bad.cumsum() / bad.sum())]
             axes.plot(goods, bads, label=f"{sample.name}: AUC {sample.model.auc.value:.3f}")
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
-    axes.set(xlabel="share of goods above a cut-off of risk", ylabel="share of bads above it", title="ROC")
     axes.legend(loc="lower right")
     return _png(figure)
+
+
+def _gain(card: Card) -> bytes:
+    figure, axes = _axes("share of sellers, riskiest first", "share of all bads among them", "Cumulative gain and lift")
+    for sample in card.findings.samples[1:]:
+        good, bad = sample.counts.good.sum(axis=0)[::-1], sample.counts.bad.sum(axis=0)[::-1]
+        if bad.sum():
+            sellers = [0, *((good + bad).cumsum() / (good + bad).sum())]
+            gained = [0, *(bad.cumsum() / bad.sum())]
+            tenth = float(np.interp(0.1, sellers, gained))
+            axes.plot(sellers, gained, label=f"{sample.name}: lift {tenth * 10:.1f} in the riskiest tenth")
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
+    axes.legend(loc="lower right")
+    return _png(figure)
+
+
+def _scores(card: Card) -> bytes:
+    figure, axes = _axes("score", "share of the sample", "Scores of those who went bad and of the others")
+    counts = card.findings.judged.counts
+    scores = ANCHOR_SCORE - POINTS_PER_LOG_ODDS * (math.log(ANCHOR_ODDS) + counts.log_odds)
+    edges = np.linspace(350, 950, 31).tolist()
+    for name, weights in (("not bad", counts.good.sum(axis=0)), ("bad", counts.bad.sum(axis=0))):
+        if weights.sum():
+            axes.hist(np.clip(scores, 350, 950), bins=edges, weights=weights / weights.sum(), alpha=0.6, label=name)
+    axes.legend()
+    return _png(figure)
+
+
+def _cohorts(card: Card) -> bytes:
+    figure, axes = _axes("", "share", "Predicted and observed by cohort")
+    found = card.of("cohort")
+    places = range(len(found))
+    axes.plot(places, [value.mean_pd for value in found], marker="o", label="mean PD")
+    axes.plot(places, [value.observed for value in found], marker="s", linestyle="none", label="went bad")
+    axes.set_xticks(list(places), [value.value for value in found], rotation=60, ha="right", fontsize=8)
+    axes.set_ylim(bottom=0)
+    axes.legend()
+    return _png(figure)
+
+
+def _axes(x: str, y: str, title: str) -> tuple[Figure, Axes]:
+    figure, axes = pyplot.subplots(figsize=(5.2, 4.0), layout="constrained")
+    axes.set(xlabel=x, ylabel=y, title=title)
+    return figure, axes
 
 
 def _png(figure: Figure) -> bytes:
@@ -101,21 +186,28 @@ def _png(figure: Figure) -> bytes:
 def to_markdown(card: Card) -> str:
     """The version's description in the registry: a plain sentence first, then tables."""
     lines = [card.summary, ""]
+    if card.too_few_bads:
+        lines += [f"**{card.too_few_bads}**", ""]
     if card.is_simulated:
         lines += ["**Simulated data: these figures say nothing about a real lender's losses.**", ""]
     lines += [
-        "| sample | rows | bads | AUC | KS | baseline AUC | observed / expected |",
-        "|---|---|---|---|---|---|---|",
+        "| sample | rows | bads | AUC | Gini | KS | scorecard AUC | champion AUC | observed / expected | slope |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for sample in card.samples:
-        figures, baseline = sample.model, sample.baseline
+    for sample in card.findings.samples:
+        figures = sample.model
         lines.append(
-            f"| {sample.name} | {figures.rows:,} | {figures.bads:,} | {figures.auc} | {figures.ks} |"
-            f" {baseline.auc if baseline else '-'} | {figures.observed_to_expected} |"
+            f"| {sample.name} | {figures.rows:,} | {figures.bads:,} | {figures.auc} | {figures.gini.value:.3f} |"
+            f" {figures.ks} | {sample.baseline.auc if sample.baseline else '-'} |"
+            f" {sample.champion.auc if sample.champion else '-'} | {figures.observed_to_expected} |"
+            f" {figures.calibration_slope} |"
         )
     if card.spread:
         lines += ["", card.spread]
     lines += ["", "| gate | verdict | evidence |", "|---|---|---|"]
     lines += [f"| {gate.gate} | {gate.verdict} | {gate.evidence} |" for gate in card.gates]
+    lines += ["", "What it is for, and what not:", "", *(f"* {limit}" for limit in card.limits)]
+    lines += ["", "Since the champion:", "", *(f"* {line}" for line in card.since_champion)]
     lines += ["", "| trained | |", "|---|---|", *(f"| {label} | {value} |" for label, value in card.trained.items())]
+    lines += ["", "To load it with pyspark and mlflow alone:", "", f"    {card.how_to_load}"]
     return "\n".join(lines)

@@ -21,16 +21,19 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 
-from conf.errors import UserError
+from conf.errors import StepFailure, UserError
+from conf.outcome import load_definition
 from conf.policy import load_policy
 from conf.settings import load_settings
 from conf.source import load_source
 from conf.world import load_world
 from jobs.aggregate import aggregate
+from jobs.audit import audit
 from jobs.daily import daily
 from jobs.decide import decide
 from jobs.features import features
 from jobs.ingest import ingest
+from jobs.lakehouse.champion import gates_now, training_of
 from jobs.lakehouse.lake import Lake
 from jobs.pages.html import to_html
 from jobs.promote import promote
@@ -38,8 +41,10 @@ from jobs.record import first_with, record
 from jobs.score import score
 from jobs.simulate import simulate
 from jobs.status import status
-from jobs.train import Plan, train
+from jobs.train import train
 from jobs.training_set import training_set_by_cohorts
+from ml.fitting import Plan
+from ml.gates import PASS
 from ml.pipeline import Boosting
 from tests.conftest import PROJECT, SMALL, lake_at
 from tests.oracle.test_features_against_duckdb import rebuilt, rows_of
@@ -54,6 +59,7 @@ CLOSED = FIRST_DAY + timedelta(days=DAYS - 4)
 AS_OF = CLOSED + timedelta(days=1)
 TRAINED_ON = date(2021, 8, 1)
 POLICY = load_policy("standard")
+DEFINITION = load_definition("standard")
 FIRST_NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 
 
@@ -75,14 +81,21 @@ def lake(spark: SparkSession, folder: Path) -> Lake:
     lake = lake_at(spark, folder)
     ingest(lake, load_source("marketplace"), str(folder / "world" / "deliveries"), None, TODAY, None, str(CLOSED))
     aggregate(lake, CLOSED)
-    training_set_by_cohorts(lake, date(2020, 10, 1), date(2021, 9, 1))
+    training_set_by_cohorts(lake, date(2020, 10, 1), date(2021, 9, 1), DEFINITION)
     train(lake, Plan(Boosting(trees=5, depth=2), TRAINED_ON, 3, 1), "trainer", POLICY)
-    promote(lake, "challenger", "officer", "a test", FIRST_NOON)
+    promote(lake, "challenger", "officer", overrides_for(lake, 1), FIRST_NOON)
     features(lake, AS_OF)
     shutil.copytree(lake.root, folder / "before-scoring" / "lake")
     score(lake, AS_OF)
     decide(lake, AS_OF, POLICY)
     return lake
+
+
+def overrides_for(lake: Lake, version: int) -> dict[str, str]:
+    """A reason for every gate that a version does not pass."""
+    training = training_of(lake, version)
+    judged = gates_now(lake, training.figures, training.facts["training_set"], version)
+    return {gate.gate: "a test" for gate in judged if gate.verdict != PASS}
 
 
 def test_counts_add_up_and_what_was_planted_was_found(spark: SparkSession, lake: Lake, folder: Path) -> None:
@@ -117,7 +130,9 @@ def test_scores_add_up_and_decisions_name_what_they_rest_on(lake: Lake) -> None:
     assert off[0] < 1e-6
     assert off[1] == featured == lake.read(DECISIONS).filter(F.col("as_of") == F.lit(AS_OF)).count()
     signed = lake.read(SIGNOFFS).collect()
-    assert [(row["approver"], row["trainer"], row["override"]) for row in signed] == [("officer", "trainer", "a test")]
+    told = [(row["kind"], row["approver"], row["trainer"], row["previous_version"]) for row in signed]
+    assert told == [("promotion", "officer", "trainer", None)]
+    assert {given["gate"]: given["reason"] for given in signed[0]["overrides"]} == overrides_for(lake, 1)
 
 
 def test_no_outcome_of_the_training_rows_was_known_later_than_the_training_day(lake: Lake) -> None:
@@ -128,11 +143,52 @@ def test_no_outcome_of_the_training_rows_was_known_later_than_the_training_day(l
     assert rows.count() > known == run.figures["train_rows"] > 0
 
 
+def test_the_audit_is_clean_and_finds_each_leak_that_is_planted(spark: SparkSession, lake: Lake, folder: Path) -> None:
+    shutil.copytree(lake.root, folder / "planted" / "lake")
+    copy = Lake(spark, load_settings("local", environment(lake, folder / "planted" / "lake")))
+    told = audit(copy, "newest", 1)
+    assert {row[1] for row in told.table[1]} == {"clean"}, told.table
+    honest = copy.last_run("training-set")
+    assert honest is not None
+    is_odd = F.pmod(F.xxhash64("seller_id", "as_of"), F.lit(2)) == 1
+    with copy.run("training-set", "planted", {}, {}) as run:
+        rows = run.read(TRAINING_SET).filter(F.col("training_set") == honest.run_id)
+        # what a feature is two months later, as if the sweep had looked ahead
+        later = rows.select("seller_id", F.add_months("as_of", -2).alias("as_of"), F.col("gmv_sum_90d").alias("later"))
+        planted = rows.join(later, ["seller_id", "as_of"], "left").withColumns(
+            {
+                "training_set": F.lit(run.run_id),
+                "gmv_sum_90d": F.coalesce("later", F.col("gmv_sum_90d") + 1),
+                "refund_rate_90d": F.col("bad") * 1.0,
+                "group_id": F.when(is_odd, F.lit("elsewhere")).otherwise(F.col("group_id")),
+                "known_on": F.when(is_odd, F.col("as_of")).otherwise(F.date_sub("known_on", 30)),
+            }
+        )
+        run.replace(TRAINING_SET, planted.drop("later").coalesce(1), f"training_set = '{run.run_id}'")
+        run.facts = {**honest.facts, "training_set": run.run_id}
+        run.publish()
+    with pytest.raises(StepFailure) as found:
+        audit(copy, "newest", 1)
+    problems = {line.split(":")[0]: line for line in found.value.problems}
+    assert set(problems) == {
+        "audit",
+        "future events",
+        "single features",
+        "outcomes in the history",
+        "outcomes by the loans",
+        "connected groups",
+    }
+    assert "gmv_sum_90d" in problems["future events"] and "refund_rate_90d" in problems["future events"]
+    assert "refund_rate_90d 1.000" in problems["single features"]
+    audited = copy.last_run("audit", run.run_id)
+    assert audited is not None and audited.figures["leaks"] == 5
+
+
 def test_a_promotion_needs_another_person_and_a_reason(lake: Lake) -> None:
     with pytest.raises(UserError, match="another person"):
-        promote(lake, "1", "Trainer ", "why", FIRST_NOON)
+        promote(lake, "1", "Trainer ", {}, FIRST_NOON)
     with pytest.raises(UserError, match="--override"):
-        promote(lake, "1", "someone", None, FIRST_NOON)
+        promote(lake, "1", "someone", {}, FIRST_NOON)
 
 
 def test_every_step_run_twice_changes_nothing(lake: Lake) -> None:
@@ -140,8 +196,8 @@ def test_every_step_run_twice_changes_nothing(lake: Lake) -> None:
     features(lake, AS_OF)
     score(lake, AS_OF)
     decide(lake, AS_OF, POLICY)
-    promote(lake, "1", "officer", "a test", FIRST_NOON)
-    training_set_by_cohorts(lake, date(2020, 10, 1), date(2021, 9, 1))
+    promote(lake, "1", "officer", overrides_for(lake, 1), FIRST_NOON)
+    training_set_by_cohorts(lake, date(2020, 10, 1), date(2021, 9, 1), DEFINITION)
     train(lake, Plan(Boosting(trees=5, depth=2), TRAINED_ON, 3, 1), "trainer", POLICY)
     assert [run.run_id for run in lake.runs()] == before
 

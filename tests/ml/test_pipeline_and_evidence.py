@@ -14,9 +14,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from conf.errors import UserError
-from ml.card.card import Card, Sample, plots_of, to_html, to_markdown
+from ml.agreement import agreements
+from ml.card.card import Card, plots_of, to_html, to_markdown
 from ml.cross_validate import fit_both, judged_by_both, out_of_fold
 from ml.evaluate import BLOCKS, Counts, auc, count, evaluate, ks
+from ml.findings import Findings, Miss, Sample
 from ml.gates import gates
 from ml.pipeline import Boosting, Inputs, UnfitError, fit_calibration, usable_inputs, whole_model
 from ml.registry import Delta, Evidence, load, register, resolve, set_champion
@@ -151,20 +153,18 @@ def test_intervals_resample_groups_and_not_rows(spark: SparkSession) -> None:
 
 def test_gates_without_enough_bads_neither_pass_nor_fail() -> None:
     figures = {
-        "evaluated_bads": 250.0,
+        "evaluated_bad_groups": 250.0,
+        "evaluated_bads": 260.0,
         "train_auc": 0.8,
         "evaluated_auc": 0.7,
         "calibration_slope_low": 0.9,
         "calibration_slope_high": 1.1,
     }
     verdicts = {gate.gate: gate.verdict for gate in gates(figures)}
-    assert verdicts == {
-        "fall of AUC": "fail",
-        "observed to expected": "insufficient evidence",
-        "calibration intercept": "insufficient evidence",
-        "calibration slope": "pass",
-    }
-    assert {gate.verdict for gate in gates({**figures, "evaluated_bads": 20.0})} == {"insufficient evidence"}
+    assert verdicts["auc-fall"] == "fail" and verdicts["calibration-slope"] == "pass"
+    assert verdicts["observed-to-expected"] == verdicts["leak-audit"] == "insufficient evidence"
+    few = {gate.gate: gate.verdict for gate in gates({**figures, "evaluated_bad_groups": 20.0})}
+    assert few["auc-fall"] == few["calibration-slope"] == "insufficient evidence"
 
 
 def test_a_registered_version_has_its_evidence_and_loads_the_same(
@@ -205,7 +205,7 @@ def test_a_registered_version_has_its_evidence_and_loads_the_same(
     assert resolve(uri, "small", "challenger") == version
     with pytest.raises(UserError, match="seller-credit train"):
         resolve(uri, "small", "champion")
-    set_champion(uri, "small", version)
+    set_champion(uri, "small", version, {"signed_off": "by a test"})
     assert resolve(uri, "small", "champion") == version
     with pytest.raises(UserError):
         resolve(uri, "small", "99")
@@ -219,12 +219,30 @@ def test_the_card_escapes_and_marks_what_is_simulated(spark: SparkSession) -> No
         )
     )
     sample = Sample("out of time", "later cohorts", counts, evaluate(counts), None)
+    found = Findings(
+        samples=(sample, sample),
+        fold_aucs=(),
+        repeat_aucs=(),
+        agreements=tuple(agreements({("region", "<i>north</i>"): counts, ("cohort", "2024-01-01"): counts}, 0.0)),
+        shifts=(),
+        directions=(),
+        misses=(Miss("0f3a", date(2024, 1, 1), "bad", 0.01),),
+        reference=None,
+        importance=(),
+        points=(),
+        checks={},
+        example={},
+    )
     card = Card(
         name="<script>alert(1)</script>",
+        algorithm="gbt",
         summary="A plain sentence.",
+        too_few_bads="Too few bads.",
         is_simulated=True,
         trained={"code": "<b>"},
-        samples=(sample,),
+        findings=found,
+        funnel=[("all", 100)],
+        since_champion=["the first"],
         spread=None,
         top_features=[("refund_rate_90d", "refunds & more", 3.2)],
         dropped=["x"],
@@ -232,6 +250,7 @@ def test_the_card_escapes_and_marks_what_is_simulated(spark: SparkSession) -> No
         limits=("only <so> far",),
     )
     page = to_html(card, plots_of(card))
+    assert "<i>north" not in page and page.index("Too few bads.") < page.index("<h2>")
     assert "<script" not in page and "&lt;script&gt;" in page and "only &lt;so&gt; far" in page
     assert "Simulated data" in page and "Simulated data" not in to_html(replace(card, is_simulated=False), {})
     assert to_markdown(card).splitlines()[0] == "A plain sentence."

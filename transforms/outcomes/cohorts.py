@@ -1,116 +1,255 @@
-"""Outcomes of the origination sample: what became of the loans that a seller drew in the 90 days from a day on.
+"""Outcomes of the two samples, by a definition: what became of the loans drawn, and of the book.
 
-Bad: 90 or more days past due with at least 1 % of exposure and 100 yuan past due, or written off. Indeterminate: worst
-30 to 89 days. A seller-month without a draw has no outcome: unknown, never good. [EU 2018/171 for materiality, its
-amounts scaled to small draws; EBA/GL/2016/07]
+Origination: the loans that a seller drew in the 90 days from a day on, each followed until 90 days after its last
+instalment. A seller-month without a draw has no outcome: unknown, never good. Behavioural: a seller with exposure that
+is neither 30 days late nor in default; the 180 days from the day on. The two are never mixed.
 """
 
-from dataclasses import dataclass
 from datetime import date
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-DRAW_DAYS = 90
-"""Loans drawn in [as_of, as_of + 90) are the cohort's."""
+from conf.outcome import OutcomeDefinition
 
-FOLLOW_UP_DAYS = 90
-"""A loan is followed until this many days after its last instalment falls due."""
-
-
-@dataclass(frozen=True)
-class Definition:
-    """When a loan is bad."""
-
-    bad_days: int = 90
-    indeterminate_days: int = 30
-    material_share: float = 0.01
-    material_fen: int = 10_000
+ORIGINATION, BEHAVIOURAL, GIVEN = "origination", "behavioural", "given"
+_FAR = "9999-01-01"
 
 
-def loan_outcomes(book: DataFrame, definition: Definition, known_by: date) -> DataFrame:
-    """One row a loan of silver.loan_book: seller_id, drawn_on, followed_on (the as-of day on which its follow-up
-    ends), worst_days_past_due, is_written_off; the last two null where it is not followed to the end by `known_by`.
+def loan_outcomes(arrears: DataFrame, definition: OutcomeDefinition, known_by: date) -> DataFrame:
+    """One row a loan with a draw, of `past_due.with_arrears`: loan_id, seller_id, drawn_on, followed_on (the as-of day
+    on which its follow-up ends; null without a due), worst_days_past_due, bad_on, bad_why, exposure_at_default_fen.
+
+    What became of it is null where it is not followed to the end by `known_by`. A default on another loan of the seller
+    is one on this loan too, if it is outstanding on that day by at least the material amount.
     """
-    known = book.filter(F.col("arrival_day") < F.lit(known_by))
-    by_loan = Window.partitionBy("loan_id").orderBy("arrival_day")
-    whole_loan = Window.partitionBy("loan_id")
-    followed_on = F.date_add(F.max("last_due_on").over(whole_loan), FOLLOW_UP_DAYS)
-    states = known.withColumns(
+    by_loan = Window.partitionBy("loan_id")
+    newest = F.max(F.struct("from_day", "last_due_on", "drawn_on")).over(by_loan)
+    loans = arrears.withColumn("newest", newest).withColumns(
         {
-            "next_arrival": F.lead("arrival_day").over(by_loan),
-            "followed_on": followed_on,
-            "first_drawn_on": F.min("drawn_on").over(whole_loan),
+            "drawn_on": F.col("newest.drawn_on"),
+            "followed_on": F.date_add("newest.last_due_on", definition.follow_up_days),
         }
-    ).filter(F.col("first_drawn_on").isNotNull())
-    # news that arrives on a day is seen by the as-of days after it
-    until = F.least(F.coalesce("next_arrival", "followed_on"), F.col("followed_on"))
-    in_time = F.col("arrival_day") < F.col("followed_on")
-    is_material = (F.col("oldest_unpaid_fen") >= definition.material_fen) & (
-        F.col("oldest_unpaid_fen") >= F.col("outstanding_fen") * definition.material_share
     )
-    days = F.greatest(F.date_diff(until, "oldest_unpaid_due_on"), F.lit(0))
-    # a written-off balance is no longer outstanding, but nobody paid it
-    is_owing = (F.col("outstanding_fen") > 0) & is_material & in_time
-    return (
-        states.groupBy("loan_id")
+    in_time = F.col("from_day") <= F.col("followed_on")
+    # the stretch may go on after the follow-up
+    days_too_many = F.greatest(F.date_diff("until_day", "followed_on") - 1, F.lit(0))
+    own = F.struct(F.col("bad_from").alias("day"), F.col("bad_why").alias("why"), F.col("exposure_fen"))
+    of_others = (
+        arrears.groupBy(F.col("loan_id").alias("other_id"), "seller_id")
+        .agg(F.min("bad_from").alias("day"))
+        .filter(F.col("day").isNotNull())
+    )
+    is_pulled = (
+        (F.col("loan_id") != F.col("other_id"))
+        & (F.col("day") >= F.col("from_day"))
+        & (F.col("day") < F.col("until_day"))
+        & (F.col("day") <= F.col("followed_on"))
+        & (F.col("outstanding_fen") >= definition.material_fen)
+    )
+    pulled = (
+        loans.join(of_others, "seller_id", "inner")
+        .filter(is_pulled)
+        .groupBy("loan_id")
+        .agg(
+            F.min(
+                F.struct(
+                    "day", F.lit("default on another loan").alias("why"), F.col("outstanding_fen").alias("exposure_fen")
+                )
+            ).alias("by_others")
+        )
+    )
+    judged = (
+        loans.groupBy("loan_id")
         .agg(
             F.max("seller_id").alias("seller_id"),
-            F.min("first_drawn_on").alias("drawn_on"),
+            F.max("drawn_on").alias("drawn_on"),
             F.max("followed_on").alias("followed_on"),
-            F.max(F.when(is_owing, F.coalesce(days, F.lit(0))).otherwise(0)).alias("worst"),
-            F.max(in_time & (F.col("written_off_fen") > 0)).alias("written_off"),
+            F.coalesce(F.max(F.when(in_time, F.col("last_days") - days_too_many)), F.lit(0)).alias("worst"),
+            F.min(F.when(F.col("bad_from") <= F.col("followed_on"), own)).alias("own"),
         )
-        .select(
-            "loan_id",
-            "seller_id",
-            "drawn_on",
-            "followed_on",
-            _when_followed(F.col("worst"), known_by).cast("int").alias("worst_days_past_due"),
-            _when_followed(F.col("written_off"), known_by).alias("is_written_off"),
-        )
+        .filter(F.col("drawn_on").isNotNull())
+        .join(pulled, "loan_id", "left")
+    )
+    # of one day the loan's own default is the reason
+    is_own = F.col("own").isNotNull() & (F.col("by_others").isNull() | (F.col("own.day") <= F.col("by_others.day")))
+    default = F.when(is_own, F.col("own")).otherwise(F.col("by_others"))
+
+    def when_followed(value: Column) -> Column:
+        return F.when(F.col("followed_on") <= F.lit(known_by), value)
+
+    return judged.withColumn("default", default).select(
+        "loan_id",
+        "seller_id",
+        "drawn_on",
+        "followed_on",
+        when_followed(F.greatest(F.col("worst"), F.lit(0))).cast("int").alias("worst_days_past_due"),
+        when_followed(F.col("default.day")).alias("bad_on"),
+        when_followed(F.col("default.why")).alias("bad_why"),
+        when_followed(F.col("default.exposure_fen")).alias("exposure_at_default_fen"),
     )
 
 
-def _when_followed(value: Column, known_by: date) -> Column:
-    return F.when(F.col("followed_on") <= F.lit(known_by), value)
-
-
-def cohort_outcomes(loans: DataFrame, labels: DataFrame, definition: Definition) -> DataFrame:
-    """One row a label (seller_id, as_of): outcome, why, loans, worst_days_past_due, known_on.
+def cohort_outcomes(loans: DataFrame, labels: DataFrame, definition: OutcomeDefinition) -> DataFrame:
+    """One row a label (seller_id, as_of): outcome, why, loans, worst_days_past_due, exposure_at_default_fen, known_on.
 
     `loans` come from `loan_outcomes`. Of several loans the worst counts; one not yet followed to the end leaves the
     cohort's outcome unknown, whatever the others did, so that quick defaults are not counted early.
     """
-    is_of_cohort = (F.col("drawn_on") >= F.col("as_of")) & (F.col("drawn_on") < F.date_add("as_of", DRAW_DAYS))
+    is_of_cohort = (F.col("drawn_on") >= F.col("as_of")) & (
+        F.col("drawn_on") < F.date_add("as_of", definition.draw_days)
+    )
     drawn = loans.join(F.broadcast(labels.select("seller_id", "as_of")), "seller_id").filter(is_of_cohort)
     worst = drawn.groupBy("seller_id", "as_of").agg(
         F.count(F.lit(1)).alias("loans"),
         F.max(F.col("worst_days_past_due").isNull()).alias("is_open"),
         F.max("worst_days_past_due").alias("worst_days_past_due"),
-        F.max(F.coalesce("is_written_off", F.lit(False))).alias("is_written_off"),
+        F.min(F.when(F.col("bad_on").isNotNull(), F.struct("bad_on", "bad_why"))).alias("bad"),
+        F.sum("exposure_at_default_fen").alias("exposure_at_default_fen"),
         # a loan without a due event is never followed to the end
         F.when(F.count("followed_on") == F.count(F.lit(1)), F.max("followed_on")).alias("followed_on"),
     )
     judged = labels.select("seller_id", "as_of").join(worst, ["seller_id", "as_of"], "left")
     is_unknown = F.col("loans").isNull() | F.col("is_open")
-    is_bad = F.col("is_written_off") | (F.col("worst_days_past_due") >= definition.bad_days)
-    is_between = F.col("worst_days_past_due") >= definition.indeterminate_days
-    outcome = F.when(is_unknown, "unknown").when(is_bad, "bad").when(is_between, "indeterminate").otherwise("good")
+    why_unknown = F.when(
+        F.col("loans").isNull(), f"no loan drawn in the {definition.draw_days} days from the as-of day on"
+    ).otherwise("a loan is not followed to its end yet")
+    return _told(
+        judged.withColumn("known_on", F.col("followed_on")), is_unknown, why_unknown, F.col("bad.bad_why"), definition
+    )
+
+
+def default_episodes(arrears: DataFrame, definition: OutcomeDefinition, known_by: date) -> DataFrame:
+    """One row a seller and default: seller_id, default_on, default_why, cured_on (null while it is not).
+
+    Cured is after 90 days without arrears; a default before that continues the first. What was written off is not.
+    """
+    is_trouble = F.col("is_arrears") | F.col("bad_from").isNotNull()
+    until = F.when(F.col("written_off_fen") > 0, F.to_date(F.lit(_FAR))).otherwise(F.col("until_day"))
+    trouble = arrears.filter(is_trouble).select(
+        "seller_id", "from_day", until.alias("until_day"), "bad_from", "bad_why"
+    )
+    before = Window.partitionBy("seller_id").orderBy("from_day", "until_day").rowsBetween(Window.unboundedPreceding, -1)
+    so_far = Window.partitionBy("seller_id").orderBy("from_day", "until_day")
+    is_new = F.coalesce(F.date_diff("from_day", F.max("until_day").over(before)) >= definition.cure_days, F.lit(True))
+    cured_on = F.date_add(F.max("until_day"), definition.cure_days)
+    return (
+        trouble.withColumn("is_new", is_new.cast("int"))
+        .withColumn("episode", F.sum("is_new").over(so_far))
+        .groupBy("seller_id", "episode")
+        .agg(
+            F.min(F.when(F.col("bad_from").isNotNull(), F.struct("bad_from", "bad_why"))).alias("first"),
+            F.when(cured_on <= F.lit(known_by), cured_on).alias("cured_on"),
+        )
+        .filter(F.col("first").isNotNull())
+        .select(
+            "seller_id",
+            F.col("first.bad_from").alias("default_on"),
+            F.col("first.bad_why").alias("default_why"),
+            "cured_on",
+        )
+    )
+
+
+def behavioural_outcomes(
+    arrears: DataFrame, labels: DataFrame, definition: OutcomeDefinition, known_by: date
+) -> DataFrame:
+    """The same columns as `cohort_outcomes`, for the labels whose seller has exposure, is under 30 days late, and is
+    neither in default nor on probation: sellers already bad would only inflate every figure.
+    """
+    key = ["seller_id", "as_of"]
+    days = definition.performance_days
+    at_days = arrears.join(F.broadcast(labels.select(*key)), "seller_id", "inner")
+    holds = (F.col("from_day") <= F.col("as_of")) & (F.col("as_of") < F.col("until_day"))
+    late = F.when(holds & F.col("is_arrears"), F.date_diff("as_of", "oldest_due_on")).otherwise(0)
+    end = F.date_add("as_of", days)
+    is_after = (F.col("from_day") <= end) & (F.col("until_day") > F.date_add("as_of", 1))
+    days_too_many = F.greatest(F.date_diff("until_day", end) - 1, F.lit(0))
+    is_bad = (F.col("bad_from") > F.col("as_of")) & (F.col("bad_from") <= end)
+    book = (
+        at_days.groupBy(*key)
+        .agg(
+            F.sum(F.when(holds & (F.col("outstanding_fen") > 0), F.col("outstanding_fen")).otherwise(0)).alias(
+                "exposure"
+            ),
+            F.coalesce(F.sum((holds & (F.col("outstanding_fen") > 0)).cast("bigint")), F.lit(0)).alias("loans"),
+            F.max(late).alias("late"),
+            F.coalesce(F.max(F.when(is_after, F.col("last_days") - days_too_many)), F.lit(0)).alias("worst"),
+            F.min(F.when(is_bad, F.struct(F.col("bad_from").alias("bad_on"), "bad_why", "exposure_fen"))).alias("bad"),
+        )
+        .filter((F.col("exposure") > 0) & (F.col("late") < definition.indeterminate_days))
+    )
+    episodes = default_episodes(arrears, definition, known_by)
+    in_default = (F.col("default_on") <= F.col("as_of")) & (
+        F.col("cured_on").isNull() | (F.col("as_of") < F.col("cured_on"))
+    )
+    already = labels.select(*key).join(episodes, "seller_id", "inner").filter(in_default).select(*key).distinct()
+    judged = book.join(already, key, "left_anti").withColumns(
+        {
+            "worst_days_past_due": F.greatest(F.col("worst"), F.lit(0)).cast("int"),
+            "known_on": end,
+            "exposure_at_default_fen": F.col("bad.exposure_fen"),
+        }
+    )
+    is_unknown = F.col("known_on") > F.lit(known_by)
+    return _told(judged, is_unknown, F.lit(f"the {days} days are not over yet"), F.col("bad.bad_why"), definition)
+
+
+def _told(
+    judged: DataFrame, is_unknown: Column, why_unknown: Column, bad_why: Column, definition: OutcomeDefinition
+) -> DataFrame:
+    worst = F.col("worst_days_past_due")
+    is_between = worst >= definition.indeterminate_days
+    outcome = (
+        F.when(is_unknown, "unknown")
+        .when(bad_why.isNotNull(), "bad")
+        .when(is_between, "indeterminate")
+        .otherwise("good")
+    )
     why = (
-        F.when(F.col("loans").isNull(), f"no loan drawn in the {DRAW_DAYS} days from the as-of day on")
-        .when(F.col("is_open"), "a loan is not followed to its end yet")
-        .when(F.col("is_written_off"), "written off")
-        .when(is_bad, f"{definition.bad_days} or more days past due")
+        F.when(is_unknown, why_unknown)
+        .when(bad_why.isNotNull(), bad_why)
         .when(is_between, f"{definition.indeterminate_days} to {definition.bad_days - 1} days past due")
         .otherwise(f"under {definition.indeterminate_days} days past due")
     )
-    return judged.select(
+    told = judged.withColumns({"told": outcome, "reason": why, "is_unknown": is_unknown})
+    known = ~F.col("is_unknown")
+    return told.select(
         "seller_id",
         "as_of",
-        outcome.alias("outcome"),
-        why.alias("why"),
-        F.coalesce("loans", F.lit(0)).alias("loans"),
-        F.when(~is_unknown, F.col("worst_days_past_due")).alias("worst_days_past_due"),
-        F.when(~is_unknown, F.col("followed_on")).alias("known_on"),
+        F.col("told").alias("outcome"),
+        F.col("reason").alias("why"),
+        F.coalesce("loans", F.lit(0)).cast("bigint").alias("loans"),
+        F.when(known, F.col("worst_days_past_due")).alias("worst_days_past_due"),
+        F.when(known & (F.col("told") == "bad"), F.col("exposure_at_default_fen")).alias("exposure_at_default_fen"),
+        F.when(known, F.col("known_on")).alias("known_on"),
+    )
+
+
+BUCKETS = ("0", "1-29", "30-59", "60-89", "90+", "written off", "repaid")
+
+
+def roll_rates(arrears: DataFrame, as_of_days: DataFrame) -> DataFrame:
+    """Loans by where they were at a month's end and where at the next: before, after (of BUCKETS), loans.
+
+    Shows which cut is a point of no return: from there on few loans go back. `as_of_days` are month ends, none twice.
+    """
+    days = F.date_diff("as_of", "oldest_due_on")
+    bucket = (
+        F.when(F.col("written_off_fen") > 0, "written off")
+        .when(F.col("outstanding_fen") <= 0, "repaid")
+        .when(~F.col("is_arrears"), "0")
+        .when(days < 30, "1-29")
+        .when(days < 60, "30-59")
+        .when(days < 90, "60-89")
+        .otherwise("90+")
+    )
+    holds = (F.col("from_day") <= F.col("as_of")) & (F.col("as_of") < F.col("until_day"))
+    at = arrears.join(F.broadcast(as_of_days), holds, "inner").select("loan_id", "as_of", bucket.alias("before"))
+    by_loan = Window.partitionBy("loan_id").orderBy("as_of")
+    rolled = at.withColumn("after", F.lead("before").over(by_loan)).filter(F.col("after").isNotNull())
+    return (
+        rolled.filter(~F.col("before").isin("repaid", "written off"))
+        .groupBy("before", "after")
+        .agg(F.count(F.lit(1)).alias("loans"))
     )

@@ -42,26 +42,30 @@ WINDOW_STATE = Table(
     leading=0,
 )
 
-_OUTCOME = (
-    Column("worst_days_past_due", "int", "largest days past due of the loans drawn, to the end of their follow-up"),
-    Column("known_on", "date", "first as-of day on which the outcome is known; null while it is not"),
-)
-
 OUTCOMES = Table(
     "gold.outcomes",
     row="one seller's outcome of one cohort, and why",
     key=("seller_id", "as_of", "run_id"),
     columns=(
         _SELLER,
-        Column("as_of", "date not null", "as-of day of the cohort: loans drawn in the 90 days from it on are followed"),
+        Column("as_of", "date not null", "as-of day of the cohort: what follows it is looked at"),
         _RUN,
+        Column(
+            "sample", "string not null", "origination: loans drawn then; behavioural: the book; given: by the source"
+        ),
         Column("outcome", "string not null", "good, bad, indeterminate (30 to 89 days past due) or unknown"),
         Column("why", "string not null", "what decided it"),
-        Column("loans", "bigint not null", "loans drawn in the 90 days from the as-of day on"),
-        *_OUTCOME,
+        Column("loans", "bigint not null", "loans that the outcome is about: those drawn then, or those in the book"),
+        Column("worst_days_past_due", "int", "largest days past due of these loans in the time looked at"),
+        Column("exposure_at_default_fen", "bigint", "outstanding on the days on which they went bad; null unless bad"),
+        Column("known_on", "date", "first as-of day on which the outcome is known; null while it is not"),
     ),
     partitioned_by=("run_id",),
-    checks={"an_outcome": "outcome in ('good', 'bad', 'indeterminate', 'unknown')"},
+    checks={
+        "an_outcome": "outcome in ('good', 'bad', 'indeterminate', 'unknown')",
+        "a_sample": "sample in ('origination', 'behavioural', 'given')",
+        "unknown_is_never_good": "outcome = 'unknown' or known_on is not null",
+    },
 )
 
 TRAINING_SET = Table(
@@ -130,20 +134,31 @@ DECISIONS = Table(
 
 SIGNOFFS = Table(
     "gold.signoffs",
-    row="one sign-off: a model version became champion, by whom, on what evidence; the newest row names the champion",
+    row="one sign-off: a promotion or a roll-back, by whom, on what evidence; the newest row names the champion",
     key=("run_id",),
     columns=(
         _RUN,
+        Column("kind", "string not null", "promotion, or rollback to the champion before"),
         Column("model_name", "string not null", "registered model"),
         Column("model_version", "int not null", "version that became champion"),
-        Column("approver", "string not null", "who approved; never who trained"),
-        Column("trainer", "string not null", "who trained"),
+        Column("previous_version", "int", "champion until then; null of the first"),
+        Column("approver", "string not null", "who signed; of a promotion never who trained"),
+        Column("trainer", "string not null", "who trained the version"),
         Column(
             "gates",
             "array<struct<gate:string,verdict:string,evidence:string>> not null",
             "what was checked, with its figures",
         ),
-        Column("override", "string", "reason for promoting although a gate did not pass; null where all did"),
+        Column(
+            "overrides",
+            "array<struct<gate:string,reason:string>> not null",
+            "gates that did not pass, each with the reason for promoting all the same",
+        ),
+        Column("reason", "string", "why it was rolled back; null of a promotion"),
         Column("signed_at", "timestamp not null", "UTC"),
     ),
+    checks={
+        "a_kind": "kind in ('promotion', 'rollback')",
+        "a_rollback_has_a_reason": "kind = 'promotion' or reason is not null",
+    },
 )

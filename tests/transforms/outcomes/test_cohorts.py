@@ -5,20 +5,25 @@ from datetime import date, timedelta
 import pytest
 from pyspark.sql import SparkSession
 
-from transforms.outcomes.cohorts import Definition, cohort_outcomes
+from conf.outcome import load_definition
+from transforms.outcomes.cohorts import cohort_outcomes
 
 AS_OF = date(2024, 3, 1)
 LOANS = (
-    "loan_id string, seller_id string, drawn_on date, followed_on date, worst_days_past_due int, is_written_off boolean"
+    "loan_id string, seller_id string, drawn_on date, followed_on date, worst_days_past_due int, bad_on date,"
+    " bad_why string, exposure_at_default_fen bigint"
 )
 ENDED = date(2024, 9, 1)
-Loan = tuple[date, date | None, int | None, bool | None]
+Loan = tuple[date, date | None, int | None, date | None, str | None, int | None]
 
 
 def loan(worst: int | None = 0, *, drawn_after: int = 0, written_off: bool = False) -> Loan:
     """A loan drawn so many days after the as-of day; a `worst` of None is not followed to its end yet."""
-    is_open = worst is None
-    return (AS_OF + timedelta(days=drawn_after), None if is_open else ENDED, worst, None if is_open else written_off)
+    drawn_on = AS_OF + timedelta(days=drawn_after)
+    is_bad = written_off or (worst or 0) >= 90
+    why = "written off" if written_off else "90 or more days past due"
+    default = (AS_OF + timedelta(days=150), why, 500_000) if is_bad else (None, None, None)
+    return (drawn_on, None if worst is None else ENDED, worst, *default)
 
 
 CASES: dict[str, tuple[list[Loan], tuple[str, int, int | None, date | None]]] = {
@@ -43,5 +48,5 @@ def test_the_outcome_of_a_cohort(spark: SparkSession, name: str) -> None:
     loans, wanted = CASES[name]
     drawn = spark.createDataFrame([(f"l{n}", "s1", *values) for n, values in enumerate(loans)], LOANS)
     labels = spark.createDataFrame([("s1", AS_OF)], "seller_id string, as_of date")
-    rows = cohort_outcomes(drawn, labels, Definition()).collect()
+    rows = cohort_outcomes(drawn, labels, load_definition("standard")).collect()
     assert [(r["outcome"], r["loans"], r["worst_days_past_due"], r["known_on"]) for r in rows] == [wanted]

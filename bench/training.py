@@ -1,0 +1,116 @@
+"""Seconds and AUC of the algorithms on the same made-up rows x the full catalogue.
+
+    python -m bench.training --rows 100000
+
+Each on its own: Spark's boosted trees as `train` fits them, XGBoost on Spark, the scorecard, and XGBoost on one node
+without Spark. A fifth of the rows is held out for the AUC. The rows are drawn, no ledger: a few features carry the
+outcome, one in ten values is unknown.
+"""
+
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+
+import click
+import numpy as np
+import xgboost
+from pyspark.ml.functions import vector_to_array
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from conf.settings import load_settings
+from jobs.lakehouse.session import spark_session
+from ml.algorithms import ALGORITHMS, fit, settings_of
+from ml.evaluate import Floats, auc
+from ml.pipeline import MARGIN, Inputs, usable_inputs
+from transforms.features.catalogue import MODEL_INPUTS
+
+CARRIERS = 12
+"""Features that the outcome rests on."""
+
+
+def made_up(spark_rows: DataFrame) -> DataFrame:
+    """Rows with every model input, one in ten unknown, and an outcome of which some 3 % are bad."""
+    numbers = [F.randn(seed).alias(name) for seed, name in enumerate(MODEL_INPUTS)]
+    drawn = spark_rows.select("id", *numbers)
+    risk = F.lit(-4.2)
+    for place, name in enumerate(MODEL_INPUTS[:CARRIERS]):
+        risk = risk + F.col(name) * (0.5 - 0.03 * place) * (1 if place % 2 else -1)
+    # two of them work only together, which a sum of points cannot follow
+    risk = risk + F.when(F.col(MODEL_INPUTS[0]) > 0, F.col(MODEL_INPUTS[1])).otherwise(0)
+    is_unknown = F.pmod(F.xxhash64("id", F.lit("unknown")), F.lit(10))
+    return drawn.select(
+        F.format_string("s%09d", "id").alias("seller_id"),
+        F.lit("2024-01-01").cast("date").alias("as_of"),
+        (F.rand(999) < 1 / (1 + F.exp(-risk))).cast("int").alias("bad"),
+        F.lit(False).alias("indeterminate"),
+        (F.pmod(F.xxhash64("id"), F.lit(5)) == 0).alias("is_held_out"),
+        *(
+            F.when(is_unknown != place % 10, F.col(name)).alias(name) if place >= CARRIERS else F.col(name)
+            for place, name in enumerate(MODEL_INPUTS)
+        ),
+    )
+
+
+def on_spark(rows: DataFrame, held: DataFrame, inputs: Inputs, name: str) -> Iterator[float]:
+    """Seconds of the fit, then the AUC on what was held out."""
+    began = time.monotonic()
+    model = fit(rows, inputs, ALGORITHMS[name])
+    yield time.monotonic() - began
+    margin = vector_to_array(F.col(MARGIN))[0].alias("margin")
+    found = model.transform(held).select("bad", margin).toPandas()
+    yield ranked(found["margin"].to_numpy(), found["bad"].to_numpy())
+
+
+def on_one_node(rows: DataFrame, held: DataFrame, inputs: Inputs) -> Iterator[float]:
+    """The same of XGBoost alone, once the rows are in memory."""
+    table, later = (part.select("bad", *inputs.features).toPandas() for part in (rows, held))
+    settings = settings_of(ALGORITHMS["xgboost"])
+    began = time.monotonic()
+    model = xgboost.XGBClassifier(
+        n_estimators=settings["trees"],
+        max_depth=settings["depth"],
+        learning_rate=settings["step_size"],
+        subsample=settings["subsampling"],
+        colsample_bytree=settings["share_of_features"],
+        min_child_weight=settings["least_weight_a_leaf"],
+        tree_method="hist",
+        random_state=settings["seed"],
+    ).fit(table[list(inputs.features)].to_numpy(float), table["bad"])
+    yield time.monotonic() - began
+    margin = model.predict(later[list(inputs.features)].to_numpy(float), output_margin=True)
+    yield ranked(margin, later["bad"].to_numpy())
+
+
+def ranked(margin: Floats, bad: Floats) -> float:
+    """AUC of margins to the fourth decimal."""
+    levels, level = np.unique(np.round(margin, 4), return_inverse=True)
+    counts = [np.bincount(level, weights=bad == outcome, minlength=len(levels)).astype(float) for outcome in (0, 1)]
+    return auc(counts[0], counts[1], levels)
+
+
+@click.command()
+@click.option("--rows", "many", default=100_000)
+def main(many: int) -> None:
+    """Print one table."""
+    spark = spark_session(load_settings("local", os.environ))
+    table = made_up(spark.range(0, many, 1, -(-many // 25_000))).persist()
+    held, rows = table.filter("is_held_out"), table.filter("not is_held_out")
+    bads = rows.filter("bad = 1").count()
+    inputs = usable_inputs(rows, MODEL_INPUTS)
+    print(f"{platform.machine()}, {os.cpu_count()} cores; {inputs.rows:,} rows ({bads:,} bad) x {len(inputs.features)}")
+    print(f"features, {held.count():,} rows held out\n\n| algorithm | seconds | AUC |\n|---|---|---|")
+    ways: dict[str, Callable[[], Iterator[float]]] = {
+        "Spark GBT": lambda: on_spark(rows, held, inputs, "gbt"),
+        "xgboost.spark": lambda: on_spark(rows, held, inputs, "xgboost"),
+        "scorecard": lambda: on_spark(rows, held, inputs, "scorecard"),
+        "xgboost, one node": lambda: on_one_node(rows, held, inputs),
+    }
+    for name, run in ways.items():
+        seconds, found = run()
+        print(f"| {name} | {seconds:,.1f} | {found:.4f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

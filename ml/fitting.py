@@ -1,0 +1,143 @@
+"""Fit a version: what trains it, what calibrates it, and the rows that it is judged on."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+
+from pyspark import StorageLevel
+from pyspark.ml import PipelineModel
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from ml.algorithms import Algorithm, fit
+from ml.cross_validate import judged_by_both, out_of_fold
+from ml.pipeline import LOG_ODDS, Inputs, fit_calibration, usable_inputs, whole_model
+from ml.scorecard import FittedScorecard, Scorecard, fit_scorecard
+from ml.split import fold_of
+
+CHAMPION_LOG_ODDS, BASELINE_LOG_ODDS = "champion_log_odds", "baseline_log_odds"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a version is trained and judged."""
+
+    algorithm: Algorithm
+    trained_on: date | None
+    """Outcomes known by this day train, cohorts from it on judge; None: judged by cross-validation."""
+    folds: int
+    repeats: int
+
+    @property
+    def is_cross_validated(self) -> bool:
+        return self.trained_on is None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A model, and rows with its `log_odds` and `baseline_log_odds` beside their outcome, kept while it is judged."""
+
+    model: PipelineModel
+    inputs: Inputs
+    scorecard: FittedScorecard
+    seen: DataFrame
+    """The training rows."""
+    in_training: DataFrame
+    judged: DataFrame
+    """Out of time, or out of fold where there is no later cohort: the rows that the gates go by."""
+    unseen_groups: DataFrame
+    """The same rows, each by the models of other folds: they saw no row of its group, at no time."""
+
+
+def problems_of(rows: DataFrame, candidates: Sequence[str], plan: Plan) -> list[str]:
+    """What would make the fits fail, or mean nothing: found in one pass, before hours of work."""
+    is_seen = F.lit(True) if plan.trained_on is None else F.col("known_on") <= F.lit(plan.trained_on)
+    is_later = F.lit(False) if plan.trained_on is None else F.col("as_of") >= F.lit(plan.trained_on)
+    trains = is_seen & ~F.col("indeterminate")
+    fold = fold_of(plan.folds, 1)
+
+    def many(condition: Column) -> Column:
+        return F.coalesce(F.sum(condition.cast("int")), F.lit(0))
+
+    numbers = [name for name in candidates if name in rows.columns]
+    found = rows.agg(
+        many(trains & (F.col("bad") == 0)).alias("good"),
+        many(trains & (F.col("bad") == 1)).alias("bad"),
+        many(is_later).alias("later"),
+        F.count_distinct(F.when(trains, F.col("group_id"))).alias("groups"),
+        F.count_distinct(F.when(trains & (F.col("bad") == 1), fold)).alias("folds with bads"),
+        F.count_distinct(F.when(trains & (F.col("bad") == 0), fold)).alias("folds with goods"),
+        *(many(F.abs(F.col(name).cast("double")) == F.lit(float("inf"))).alias(f"infinite {name}") for name in numbers),
+    ).collect()[0]
+    known_by = "" if plan.trained_on is None else f" with an outcome known by {plan.trained_on}"
+    problems = [
+        f"the training set has no column {name}: it was made by another catalogue"
+        for name in candidates
+        if name not in numbers
+    ]
+    if not found["good"] and not found["bad"]:
+        problems.append(f"no row{known_by} that is good or bad: there is nothing to train on")
+    elif not found["bad"] or not found["good"]:
+        only, none = ("good", "bad") if found["good"] else ("bad", "good")
+        problems.append(f"all {found[only]} rows{known_by} are {only}: no {none} outcome, there is nothing to learn")
+    elif found["groups"] < plan.folds:
+        problems.append(f"{found['groups']} groups of sellers in {plan.folds} folds: want fewer folds, or more rows")
+    elif min(found["folds with bads"], found["folds with goods"]) < 2:
+        problems.append("all bads, or all goods, are in one fold: the models of the others have nothing to learn")
+    if plan.trained_on is not None and not found["later"]:
+        problems.append(f"no cohort from {plan.trained_on} on has a known outcome: nothing to test on, out of time")
+    problems += [
+        f"feature {name}: infinite in {found[f'infinite {name}']} rows" for name in numbers if found[f"infinite {name}"]
+    ]
+    return problems
+
+
+@contextmanager
+def fitted(rows: DataFrame, candidates: Sequence[str], plan: Plan, keep: Sequence[str]) -> Iterator[Fitted]:
+    """Fit a version on rows of a training set, which the caller has persisted; columns in `keep` go with each row.
+
+    Every row calibrates, by models that did not see it: a held-out quarter of some fifty bad groups put the level of
+    every probability off by a quarter. Raises UnfitError where the rows cannot carry a model.
+    """
+    seen = rows if plan.trained_on is None else rows.filter(F.col("known_on") <= F.lit(plan.trained_on))
+    later = None if plan.trained_on is None else rows.filter(F.col("as_of") >= F.lit(plan.trained_on))
+    inputs = usable_inputs(seen.filter(~F.col("indeterminate")), candidates)
+    outside = out_of_fold(seen, inputs, plan.algorithm, plan.folds, plan.repeats, later=later, keep=keep)
+    outside = outside.persist(StorageLevel.MEMORY_AND_DISK)
+    kept = [outside]
+    try:
+        calibration = fit_calibration(outside.filter(~F.col("is_later")))
+        # with the scorecard's own settings also where it is only the baseline
+        settings = plan.algorithm if isinstance(plan.algorithm, Scorecard) else Scorecard()
+        decided = seen.filter(~F.col("indeterminate"))
+        scorecard = fit_scorecard(decided, inputs, settings)
+        margin = scorecard.model if isinstance(plan.algorithm, Scorecard) else fit(seen, inputs, plan.algorithm)
+
+        def judged(sample: DataFrame) -> DataFrame:
+            both = judged_by_both(sample.select(*keep, *inputs.features), margin, scorecard.model, inputs)
+            calibrated = calibration.transform(both)
+            kept.append(calibrated.select(*keep, LOG_ODDS, BASELINE_LOG_ODDS).persist(StorageLevel.MEMORY_AND_DISK))
+            return kept[-1]
+
+        by_others = calibration.transform(outside).select(
+            *keep, "is_later", "repeat", "fold", LOG_ODDS, BASELINE_LOG_ODDS
+        )
+        unseen_groups = by_others.filter("is_later" if later is not None else "not is_later")
+        yield Fitted(
+            model=whole_model(margin, calibration),
+            inputs=inputs,
+            scorecard=scorecard,
+            seen=seen,
+            in_training=judged(seen),
+            judged=unseen_groups if later is None else judged(later),
+            unseen_groups=unseen_groups,
+        )
+    finally:
+        for frame in kept:
+            frame.unpersist()
+
+
+def log_odds_by(rows: DataFrame, model: PipelineModel, name: str) -> DataFrame:
+    """seller_id, as_of and the log-odds of bad by a whole model, under a name of its own."""
+    return model.transform(rows).select("seller_id", "as_of", F.col(LOG_ODDS).alias(name))

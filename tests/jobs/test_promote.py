@@ -1,0 +1,189 @@
+"""Who may make which version the champion, what is kept of it, and what the registry's alias says then."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from pyspark.sql import SparkSession
+
+from conf.errors import StepFailure, UserError
+from jobs import promote as promotion
+from jobs.lakehouse.champion import champion, champions
+from jobs.lakehouse.lake import Lake
+from jobs.promote import promote, roll_back
+from jobs.review import review
+from ml.registry import CHAMPION, alias, resolve
+from tests.conftest import lake_at
+from transforms.tables.gold import SIGNOFFS
+
+NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
+GOOD = {
+    "evaluated_bad_groups": 300.0,
+    "evaluated_bads": 400.0,
+    "train_auc": 0.80,
+    "evaluated_auc": 0.78,
+    "points_off_most": 1e-9,
+    "points_rows": 1000.0,
+    "single_score_off_most": 0.0,
+    "single_score_rows": 3.0,
+    "directions_swept": 40.0,
+    "directions_reversed": 0.0,
+    "grade_tests": 10.0,
+    "grade_tests_failed": 0.0,
+    "region_tests": 5.0,
+    "region_tests_failed": 0.0,
+    "adverse_impact_region": 0.9,
+    "observed_to_expected_low": 0.9,
+    "observed_to_expected_high": 1.1,
+    "calibration_intercept_low": -0.1,
+    "calibration_intercept_high": 0.1,
+    "calibration_slope_low": 0.9,
+    "calibration_slope_high": 1.1,
+}
+
+
+@pytest.fixture(scope="module")
+def shared(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """A lake with an audited set and three versions: 1 and 2 pass, 3 falls too far and is too few in bads to tell."""
+    lake = lake_at(spark, tmp_path_factory.mktemp("promote"))
+    for number, figures in enumerate((GOOD, GOOD, GOOD | {"train_auc": 0.9, "adverse_impact_region": 0.5}), 1):
+        trained(lake, number, figures)
+    publish(lake, "audit", "set-1", {"checks": 5, "leaks": 0, "rows": 1000}, {})
+    return lake
+
+
+def publish(lake: Lake, step: str, slice_: str, figures: Mapping[str, float], facts: Mapping[str, str]) -> None:
+    with lake.run(step, slice_, {"facts": dict(facts)}, {}) as run:
+        run.figures, run.facts = dict(figures), dict(facts)
+        run.publish()
+
+
+def trained(lake: Lake, number: int, figures: Mapping[str, float]) -> None:
+    """A registered version, and the run that says what was found of it."""
+    settings = lake.settings.mlflow
+    client = MlflowClient(settings.tracking_uri, settings.tracking_uri)
+    if number == 1:
+        client.create_registered_model(settings.model)
+    client.create_model_version(settings.model, source=f"file://{lake.root}/none")
+    facts = {
+        "model_name": settings.model,
+        "model_version": str(number),
+        "mlflow_run": "none",
+        "algorithm": "gbt",
+        "trainer": "Wang Fang",
+        "training_set": "set-1",
+        "request": f"version {number}",
+    }
+    publish(lake, "train", settings.model, figures, facts)
+
+
+def compared(figures: Mapping[str, float], with_version: int) -> dict[str, float]:
+    """Figures of a version that was judged beside a champion, and is no worse."""
+    return dict(figures) | {
+        "champion_version": with_version,
+        "champion_auc_difference": 0.01,
+        "champion_auc_difference_low": -0.005,
+        "champion_auc_difference_high": 0.02,
+    }
+
+
+def registered_alias(lake: Lake) -> int | None:
+    return alias(lake.settings.mlflow.tracking_uri, lake.settings.mlflow.model, CHAMPION)
+
+
+def test_promotions_overrides_and_roll_backs_in_their_order(shared: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = shared
+    with pytest.raises(UserError, match="another person"):
+        promote(lake, "1", " wang fang", {}, NOON)
+    with pytest.raises(UserError, match="auc-fall: the gate passes"):
+        promote(lake, "1", "Li Wei", {"auc-fall": "why not"}, NOON)
+    with pytest.raises(UserError, match="there is no such gate; known: auc-against-champion"):
+        promote(lake, "1", "Li Wei", {"looks": "fine"}, NOON)
+    with pytest.raises(UserError, match="no model version was promoted"):
+        champion(lake)
+    promote(lake, "1", "Li Wei", {}, NOON)
+    assert (champion(lake), registered_alias(lake)) == (1, 1)
+    runs = len(lake.runs())
+    promote(lake, "1", "Li Wei", {}, NOON)
+    assert len(lake.runs()) == runs
+
+    # version 3 was compared with no champion, fell too far, and approves one region half as often
+    with pytest.raises(UserError) as refused:
+        promote(lake, "3", "Li Wei", {"auc-fall": "seasonal"}, NOON)
+    assert [line.split(":")[0] for line in refused.value.problems[1:]] == ["auc-against-champion", "adverse-impact"]
+    assert "train again to compare" in str(refused.value)
+    assert champion(lake) == 1
+    reasons = {"auc-fall": "seasonal", "adverse-impact": "one shop", "auc-against-champion": "by hand"}
+    told = review(lake, "3")
+    assert [line for line in told.lines if "--override" in line] == [
+        f"  --override '{gate}=WHY'" for gate in ("auc-against-champion", "auc-fall", "adverse-impact")
+    ]
+    promote(lake, "3", "Li Wei", reasons, NOON)
+    assert (champion(lake), registered_alias(lake)) == (3, 3)
+    kept = lake.read(SIGNOFFS).filter("model_version = 3").collect()[0]
+    assert {given["gate"]: given["reason"] for given in kept["overrides"]} == reasons
+    assert (kept["previous_version"], kept["approver"], kept["trainer"]) == (1, "Li Wei", "Wang Fang")
+    settings = lake.settings.mlflow
+    tags = MlflowClient(settings.tracking_uri, settings.tracking_uri).get_model_version(settings.model, "3").tags
+    assert tags["override.auc-fall"] == "seasonal" and "Li Wei" in tags["signed_off"]
+
+    with pytest.raises(UserError, match="--reason WHY"):
+        roll_back(lake, "Li Wei", "", NOON)
+    # killed after the sign-off, before the alias followed
+    with monkeypatch.context() as killed:
+        killed.setattr(promotion, "set_champion", _die)
+        with pytest.raises(KeyboardInterrupt):
+            roll_back(lake, "Li Wei", "losses in the north", NOON)
+    assert (champion(lake), registered_alias(lake)) == (1, 3)
+    assert any("gold.signoffs says 1" in line for line in review(lake, "1").lines)
+    # run again it is completed, not done twice
+    done = roll_back(Lake(lake.spark, lake.settings), "Li Wei", "losses in the north", NOON)
+    assert "rolled back already by" in done.values
+    assert (champion(lake), registered_alias(lake)) == (1, 1)
+    with pytest.raises(UserError, match="no champion before 1"):
+        roll_back(Lake(lake.spark, lake.settings), "Li Wei", "again", NOON)
+    back = lake.read(SIGNOFFS).filter("kind = 'rollback'").collect()
+    assert [(row["model_version"], row["previous_version"], row["reason"]) for row in back] == [
+        (1, 3, "losses in the north")
+    ]
+
+
+def _die(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(shared: Lake) -> None:
+    trained(shared, 4, compared(GOOD, 1))
+    trained(shared, 5, compared(GOOD, 1))
+    here, there = Lake(shared.spark, shared.settings), Lake(shared.spark, shared.settings)
+    # both have looked before either has the lake's lock
+    assert champions(here) == champions(there)
+    promote(here, "4", "Li Wei", {}, NOON)
+    with pytest.raises(StepFailure, match="another sign-off came first, the champion is now version 4 by Li Wei"):
+        promote(there, "5", "Zhao Min", {}, NOON)
+    assert (champion(here), registered_alias(here)) == (4, 4)
+
+
+def test_a_version_without_exact_reasons_stays_a_challenger(shared: Lake) -> None:
+    trained(shared, 6, {name: value for name, value in GOOD.items() if not name.startswith("points_")})
+    with pytest.raises(UserError, match="no seller could be told why"):
+        promote(Lake(shared.spark, shared.settings), "6", "Li Wei", {"contributions": "who cares"}, NOON)
+
+
+def test_a_champion_that_was_deleted_is_told_and_can_be_replaced(spark: SparkSession, tmp_path: Path) -> None:
+    lake = lake_at(spark, tmp_path)
+    trained(lake, 1, GOOD)
+    trained(lake, 2, compared(GOOD, 1))
+    publish(lake, "audit", "set-1", {"checks": 5, "leaks": 0, "rows": 1000}, {})
+    promote(lake, "1", "Li Wei", {}, NOON)
+    settings = lake.settings.mlflow
+    MlflowClient(settings.tracking_uri, settings.tracking_uri).delete_model_version(settings.model, "1")
+    with pytest.raises(UserError, match=r"version=1\) not found.*promote another version"):
+        resolve(settings.tracking_uri, settings.model, "1")
+    promote(lake, "2", "Li Wei", {}, NOON)
+    assert registered_alias(lake) == 2
+    with pytest.raises(UserError, match="not found"):
+        roll_back(Lake(spark, lake.settings), "Li Wei", "back", NOON)
+    assert champion(Lake(spark, lake.settings)) == 2

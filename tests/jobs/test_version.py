@@ -1,0 +1,347 @@
+"""A version as its reviewers meet it: trained on a set of made-up rows, loaded without our code, read in a browser."""
+
+import csv
+import io
+import math
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.support.ui import WebDriverWait
+
+from conf.errors import UserError
+from conf.policy import load_policy
+from conf.settings import Settings
+from jobs.lakehouse.champion import training_of
+from jobs.lakehouse.lake import Lake, schema_of
+from jobs.train import train
+from ml.algorithms import ALGORITHMS
+from ml.fitting import Plan, problems_of
+from ml.pipeline import Boosting
+from ml.registry import load
+from tests.conftest import SMALL, lake_at
+from tools import browser as browser_tools
+from transforms.features.catalogue import MODEL_INPUTS
+from transforms.tables.bronze import SELLERS
+from transforms.tables.gold import OUTCOMES, TRAINING_SET
+
+POLICY = load_policy("standard")
+COHORTS = (date(2023, 1, 1), date(2023, 4, 1), date(2023, 7, 1), date(2024, 3, 1))
+TRAINED_ON = date(2024, 2, 1)
+SHOPS = 160
+PLAN = Plan(Boosting(trees=3, depth=2, least_rows_a_leaf=10), TRAINED_ON, 2, 1)
+
+
+def rows_of_a_set(set_id: str) -> list[dict[str, Any]]:
+    """Sellers whose risk rises with refunds and falls with sales; a tenth of the sales are unknown."""
+    chance = random.Random(8)
+    made = []
+    for number in range(SHOPS):
+        for cohort in COHORTS:
+            sales, refunds = chance.gauss(0, 1), chance.random()
+            bad = chance.random() < 1 / (1 + math.exp(2.2 + 1.2 * sales - 2 * refunds))
+            made.append(
+                {
+                    "training_set": set_id,
+                    "seller_id": f"shop-{number:03d}",
+                    "as_of": cohort,
+                    "group_id": f"shop-{number - number % 2:03d}",
+                    "bad": int(bad),
+                    "indeterminate": not bad and chance.random() < 0.05,
+                    "known_on": cohort + timedelta(days=200),
+                    "gmv_growth_90d": None if chance.random() < 0.1 else sales,
+                    "refund_rate_90d": refunds,
+                    "rating_average_90d": chance.gauss(4, 0.3),
+                    "shop_age_days": number * 10,
+                    "history_days": 400,
+                    "complete_blocks": 12 if number % 4 else 6,
+                }
+            )
+    return made
+
+
+def with_training_set(lake: Lake, change: Callable[[dict[str, Any]], dict[str, Any]] = lambda row: row) -> Lake:
+    """Publish a set, its outcomes, and the profiles of its sellers."""
+    spark = lake.spark
+    with lake.run("training-set", "made up", {}, {}) as run:
+        rows = [change(row) for row in rows_of_a_set(run.run_id)]
+        profiles = spark.createDataFrame([_profile(number) for number in range(SHOPS)], schema_of(SELLERS))
+        run.replace(SELLERS, profiles.coalesce(1), "true")
+        schema = schema_of(TRAINING_SET)
+        table = spark.createDataFrame([tuple(row.get(name) for name in schema.names) for row in rows], schema)
+        run.replace(TRAINING_SET, table.coalesce(1), f"training_set = '{run.run_id}'")
+        outcome = F.when(F.col("bad") == 1, "bad").when(F.col("indeterminate"), "indeterminate").otherwise("good")
+        outcomes = table.select(
+            "seller_id",
+            "as_of",
+            F.lit(run.run_id).alias("run_id"),
+            F.lit("origination").alias("sample"),
+            outcome.alias("outcome"),
+            F.lit("made up").alias("why"),
+            F.lit(1).cast("bigint").alias("loans"),
+            F.lit(None).cast("int").alias("worst_days_past_due"),
+            F.lit(None).cast("bigint").alias("exposure_at_default_fen"),
+            "known_on",
+        )
+        run.replace(OUTCOMES, outcomes.coalesce(1), f"run_id = '{run.run_id}'")
+        run.facts = {
+            "sample": "origination",
+            "training_set": run.run_id,
+            "catalogue": "c" * 64,
+            "known_by": "2024-12-01",
+        }
+        run.publish()
+    return lake
+
+
+def _profile(number: int) -> tuple[Any, ...]:
+    told = {
+        "seller_id": f"shop-{number:03d}",
+        "changed_on": date(2020, 1, 1),
+        "arrival_day": date(2020, 1, 1),
+        "arrival_month": "2020-01",
+        "region": ["north", "south"][number % 2],
+        "owner_type": ["company", "person", None][number % 3],
+        "category": "clothes",
+        "content_hash": number,
+        "delivery_id": "made up",
+    }
+    return tuple(told.get(name) for name in schema_of(SELLERS).names)
+
+
+@pytest.fixture(scope="module")
+def lake(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """A lake whose version 1 is the trees and whose version 2 is the scorecard."""
+    made = with_training_set(lake_at(spark, tmp_path_factory.mktemp("version")))
+    train(made, PLAN, "Wang Fang", POLICY)
+    train(made, replace(PLAN, algorithm=ALGORITHMS["scorecard"]), "Wang Fang", POLICY)
+    return made
+
+
+def test_the_version_has_its_tags_and_the_run_its_evidence(lake: Lake) -> None:
+    settings = lake.settings.mlflow
+    client = MlflowClient(settings.tracking_uri, settings.tracking_uri)
+    version = client.get_model_version(settings.model, "1")
+    assert {"git_commit", "training_set", "catalogue", "policy", "algorithm", "trainer"} <= set(version.tags)
+    assert version.description.splitlines()[0].startswith("Probability that a seller who draws credit goes bad on it")
+    assert "Insufficient evidence" in version.description.splitlines()[2]
+    run = client.get_run(version.run_id)
+    wanted = {
+        "evaluated_auc_low",
+        "evaluated_gini",
+        "evaluated_ks",
+        "observed_to_expected",
+        "brier",
+        "log_loss",
+        "calibration_slope_high",
+        "unseen_groups_auc",
+        "scorecard_auc",
+        "auc_less_scorecard_low",
+        "score_psi_out_of_time",
+        "directions_reversed",
+        "adverse_impact_region",
+        "grade_tests_failed",
+        "points_off_most",
+    }
+    assert wanted <= set(run.data.metrics)
+    assert run.data.metrics["single_score_off_most"] == 0
+    names = {file.path for folder in ("tables", "plots") for file in client.list_artifacts(version.run_id, folder)}
+    assert names == {
+        *(
+            f"tables/{name}.csv"
+            for name in ("agreement", "directions", "importance", "scorecard", "shift", "worst_misses")
+        ),
+        *(f"plots/{name}.png" for name in ("calibration", "cohorts", "gain", "roc", "scores")),
+    }
+
+
+def test_no_seller_is_named_in_what_the_registry_holds(lake: Lake) -> None:
+    settings = lake.settings.mlflow
+    client = MlflowClient(settings.tracking_uri, settings.tracking_uri)
+    run_id = client.get_model_version(settings.model, "1").run_id
+    folder = Path(mlflow.artifacts.download_artifacts(run_id=run_id, tracking_uri=settings.tracking_uri))
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    assert len(files) > 20 and not [file for file in files if b"shop-" in file.read_bytes()]
+    misses = list(csv.DictReader(io.StringIO((folder / "tables" / "worst_misses.csv").read_text())))
+    assert {miss["went"] for miss in misses} == {"bad", "not bad"}
+
+
+def test_same_rows_for_the_scorecard_as_a_model_and_as_the_baseline(lake: Lake) -> None:
+    trees, scorecard = (training_of(lake, number).figures for number in (1, 2))
+    assert trees["evaluated_rows"] == scorecard["evaluated_rows"]
+    assert scorecard["auc_less_scorecard"] == 0
+    assert trees["scorecard_auc"] == pytest.approx(scorecard["evaluated_auc"], abs=1e-9)
+    assert "points_rows" in trees and "points_rows" not in scorecard
+
+
+_ALONE = """
+import sys
+from pyspark.sql import SparkSession
+import mlflow
+spark = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").config(map={small}).getOrCreate()
+mlflow.set_tracking_uri({uri!r})
+model = mlflow.spark.load_model("models:/{model}/1")
+assert not [name for name in sys.modules if name.split(".")[0] in ("ml", "conf", "jobs", "transforms")]
+model.transform(spark.read.parquet({rows!r})).select("seller_id", "as_of", "prediction").write.parquet({out!r})
+"""
+
+
+def test_loaded_from_the_registry_alone_it_predicts_the_same_to_the_last_bit(lake: Lake, tmp_path: Path) -> None:
+    rows = lake.read(TRAINING_SET)
+    rows.write.parquet(str(tmp_path / "rows"))
+    settings = lake.settings.mlflow
+    script = _ALONE.format(
+        small=SMALL,
+        uri=settings.tracking_uri,
+        model=settings.model,
+        rows=str(tmp_path / "rows"),
+        out=str(tmp_path / "out"),
+    )
+    # isolated: neither this folder nor the editable install is on its path
+    packages = [place for place in sys.path if place.endswith("site-packages")]
+    alone = f"import sys; sys.path = [p for p in sys.path if 'site-packages' not in p] + {packages}\n" + script
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", alone], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    ours = load(settings.tracking_uri, settings.model, 1).pipeline.transform(rows)
+    wanted = {(row["seller_id"], row["as_of"]): row["prediction"] for row in ours.collect()}
+    found = lake.spark.read.parquet(str(tmp_path / "out")).collect()
+    assert {(row["seller_id"], row["as_of"]): row["prediction"] for row in found} == wanted
+    assert len(wanted) == SHOPS * len(COHORTS)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda row: row | {"bad": 0}, "all 4.. rows with an outcome known by 2024-02-01 are good: no bad outcome"),
+        (lambda row: row | {"bad": 1, "indeterminate": False}, "are bad: no good outcome"),
+        (lambda row: row | {"known_on": date(2025, 1, 1)}, "there is nothing to train on"),
+        (lambda row: row | {"group_id": "one"}, "1 groups of sellers in 2 folds"),
+        (lambda row: row | {"as_of": date(2023, 1, 1 + row["as_of"].month)}, "no cohort from 2024-02-01 on"),
+        (lambda row: row | {"refund_rate_90d": math.inf}, "feature refund_rate_90d: infinite in 640 rows"),
+    ],
+    ids=["no bad", "no good", "nothing known", "fewer groups than folds", "nothing later", "infinite"],
+)
+def test_a_set_that_carries_no_model_is_told_in_one_pass(
+    spark: SparkSession, change: Callable[[dict[str, Any]], dict[str, Any]], told: str
+) -> None:
+    schema = schema_of(TRAINING_SET)
+    rows = [change(row) for row in rows_of_a_set("set")]
+    table = spark.createDataFrame([tuple(row.get(name) for name in schema.names) for row in rows], schema)
+    problems = problems_of(table.coalesce(1), MODEL_INPUTS, PLAN)
+    assert len(problems) == 1 and re.search(told, problems[0])
+
+
+def test_nothing_is_registered_of_a_set_that_carries_no_model(spark: SparkSession, tmp_path: Path) -> None:
+    lake = with_training_set(lake_at(spark, tmp_path), lambda row: row | {"bad": 0})
+    with pytest.raises(UserError, match="train: all 4.. rows .* are good: no bad outcome"):
+        train(lake, PLAN, "Wang Fang", POLICY)
+    assert lake.last_run("train") is None
+    settings = lake.settings.mlflow
+    client = MlflowClient(settings.tracking_uri, settings.tracking_uri)
+    assert client.search_registered_models() == [] and client.get_experiment_by_name(settings.experiment) is None
+
+
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "nonsense://x", "sqlite:////proc/none/mlflow.db"])
+def test_a_registry_that_cannot_be_used_is_told_before_anything_is_fitted(lake: Lake, uri: str) -> None:
+    settings = Settings.model_validate(lake.settings.model_dump() | {"mlflow": _mlflow(lake, uri)})
+    began = time.monotonic()
+    with pytest.raises(UserError, match="cannot be used: .* Check mlflow.tracking_uri"):
+        train(Lake(lake.spark, settings), replace(PLAN, folds=3), "Wang Fang", POLICY)
+    assert time.monotonic() - began < 60
+
+
+def _mlflow(lake: Lake, uri: str) -> dict[str, Any]:
+    return lake.settings.mlflow.model_dump() | {"tracking_uri": uri}
+
+
+def test_the_pages_of_a_version_say_what_a_reviewer_looks_for(lake: Lake, tmp_path: Path) -> None:
+    settings = lake.settings.mlflow
+    client = MlflowClient(settings.tracking_uri, settings.tracking_uri)
+    version = client.get_model_version(settings.model, "1")
+    run = client.get_run(version.run_id)
+    card = Path(
+        mlflow.artifacts.download_artifacts(
+            run_id=version.run_id, artifact_path="card.html", tracking_uri=settings.tracking_uri
+        )
+    )
+    with chromium() as browser, mlflow_server(settings.tracking_uri, tmp_path) as address:
+
+        def read(url: str, *wanted: str) -> None:
+            browser.get(url)
+            body = "return document.body ? document.body.innerText : ''"
+            WebDriverWait(browser, 90).until(lambda b: all(word in b.execute_script(body) for word in wanted))
+
+        browser.set_window_size(1280, 2400)
+        read(card.as_uri(), "Insufficient evidence", "Gates", "leak-audit", "owner type", "north", "Worst misses")
+        for width in (390, 1280):
+            browser.set_window_size(width, 1000)
+            assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+        browser.set_window_size(1280, 2400)
+        read(
+            f"{address}/#/models/{settings.model}/versions/1",
+            "Insufficient evidence",
+            "calibration-slope",
+            "git_commit",
+        )
+        page = f"{address}/#/experiments/{run.info.experiment_id}/runs/{version.run_id}"
+        read(page, "evaluated_auc", "gold.training_set", "Wang Fang")
+        read(f"{page}/artifacts", "card.html", "tables", "plots")
+
+
+@contextmanager
+def mlflow_server(uri: str, folder: Path) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [Path(sys.executable).parent / "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1"]
+    server = subprocess.Popen(
+        [*words, "--port", str(port), "--workers", "1"],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        for _ in range(240):
+            with socket.socket() as asked:
+                if asked.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+@contextmanager
+def chromium() -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.binary_location = next(filter(None, map(shutil.which, browser_tools.NAMES["chromium"])))
+    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    try:
+        yield driver
+    finally:
+        driver.quit()

@@ -1,0 +1,145 @@
+"""Outcomes of random loans against a reference that walks through every day."""
+
+import random
+from dataclasses import astuple
+from datetime import date, timedelta
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from conf.outcome import load_definition
+from tests.transforms.outcomes.ledger_of_loans import Event, behavioural, history, loan_outcome
+from transforms.outcomes.cohorts import behavioural_outcomes, loan_outcomes, roll_rates
+from transforms.outcomes.past_due import loan_segments, with_arrears
+
+SCHEMA = (
+    "loan_id string, seller_id string, kind string, event_day date, arrival_day date, amount_fen bigint, due_on date,"
+    " sign int"
+)
+FIRST = date(2023, 1, 1)
+KNOWN_BY = date(2024, 6, 1)
+DEFINITION = load_definition("standard")
+SELLERS = 70
+
+
+def random_loan(chance: random.Random, number: int, seller: str) -> list[Event]:
+    """A draw, a plan, payments too small, early, late or none; rescheduled, written off, corrected, told late."""
+    loan = f"l{number:03d}"
+    drawn_on = FIRST + timedelta(days=chance.randrange(300))
+    events: list[Event] = []
+
+    def happened(kind: str, after: int, fen: int, due_on: date | None = None) -> None:
+        day = drawn_on + timedelta(days=after)
+        late = chance.choice([0, 0, 0, 0, chance.randrange(1, 60)])
+        event = Event(loan, seller, kind, day, day + timedelta(days=late), fen, due_on)
+        events.append(event)
+        if chance.random() < 0.05:
+            taken_back = day + timedelta(days=late + chance.randrange(40))
+            events.append(Event(loan, seller, kind, day, taken_back, fen, due_on, -1))
+
+    instalments, principal = chance.choice([1, 3, 4]), chance.choice([6_000, 600_000, 1_200_000])
+    happened("drawn", 0, principal)
+    if chance.random() < 0.95:
+        for place in range(1, instalments + 1):
+            happened("due", 0, principal // instalments, drawn_on + timedelta(days=30 * place))
+    style = chance.choice(["on time", "late", "late", "partial", "stops", "early", "never"])
+    for place in range(1, instalments + 1):
+        if style == "never" or (style == "stops" and place > 1):
+            break
+        if style == "early":
+            happened("repaid", chance.randrange(5, 30), principal)
+            break
+        delay = {"on time": 0, "late": chance.randrange(120), "partial": chance.randrange(40), "stops": 0}[style]
+        fen = principal // instalments
+        happened(
+            "repaid", 30 * place + delay, fen if style != "partial" else fen - chance.choice([50, 5_000, fen // 2])
+        )
+    if chance.random() < 0.2:
+        after = chance.randrange(20, 150)
+        left = principal // 2
+        happened("rescheduled", after, left, drawn_on + timedelta(days=after + 60) if chance.random() < 0.5 else None)
+        if events[-1].due_on is None:
+            happened("due", after, left, drawn_on + timedelta(days=after + 45))
+        if chance.random() < 0.5:
+            happened("repaid", after + chance.randrange(100), left)
+    if chance.random() < 0.1:
+        happened("written_off", chance.randrange(60, 250), principal // 2)
+    return events
+
+
+@pytest.fixture(scope="module")
+def loans() -> dict[str, list[Event]]:
+    chance = random.Random(20)
+    made: dict[str, list[Event]] = {}
+    for seller in range(SELLERS):
+        for _ in range(chance.choice([1, 2, 3])):
+            events = random_loan(chance, len(made), f"s{seller:02d}")
+            made[events[0].loan_id] = events
+    return made
+
+
+@pytest.fixture(scope="module")
+def arrears(spark: SparkSession, loans: dict[str, list[Event]]) -> DataFrame:
+    rows = [astuple(event) for events in loans.values() for event in events]
+    segments = loan_segments(spark.createDataFrame(rows, SCHEMA).coalesce(1), KNOWN_BY)
+    return with_arrears(segments, DEFINITION).localCheckpoint()
+
+
+def test_outcomes_of_loans_are_those_of_a_walk_through_every_day(
+    loans: dict[str, list[Event]], arrears: DataFrame
+) -> None:
+    histories = {loan: history(known(events), KNOWN_BY, DEFINITION) for loan, events in loans.items() if known(events)}
+    sellers = {loan: events[0].seller_id for loan, events in loans.items()}
+    wanted = {
+        loan: found
+        for loan in histories
+        if (found := loan_outcome(loan, histories, sellers, KNOWN_BY, DEFINITION)) is not None
+    }
+    rows = loan_outcomes(arrears, DEFINITION, KNOWN_BY).collect()
+    got = {row["loan_id"]: tuple(row[2 + n] for n in (1, 2, 3, 4)) for row in rows}
+    assert got == wanted
+    # the walk met everything that it should tell apart
+    reasons = {why for _, _, _, why in wanted.values()}
+    assert reasons >= {
+        None,
+        "written off",
+        "rescheduled in distress",
+        "90 or more days past due",
+        "default on another loan",
+    }
+    assert any(followed is None for followed, *_ in wanted.values())
+    assert any(worst and 30 <= worst < 90 and why is None for _, worst, _, why in wanted.values())
+
+
+def test_the_book_leaves_out_who_is_late_in_default_or_on_probation(
+    spark: SparkSession, loans: dict[str, list[Event]], arrears: DataFrame
+) -> None:
+    by_seller: dict[str, list[dict]] = {}
+    for events in loans.values():
+        if known(events):
+            by_seller.setdefault(events[0].seller_id, []).append(history(known(events), KNOWN_BY, DEFINITION))
+    days = [date(2023, month, 1) for month in range(2, 13)] + [date(2024, 2, 1)]
+    labels = [(seller, day) for seller in by_seller for day in days]
+    wanted = {
+        (seller, day): found
+        for seller, day in labels
+        if (found := behavioural(by_seller[seller], day, KNOWN_BY, DEFINITION)) is not None
+    }
+    asked = spark.createDataFrame(labels, "seller_id string, as_of date")
+    rows = behavioural_outcomes(arrears, asked, DEFINITION, KNOWN_BY).collect()
+    got = {(row["seller_id"], row["as_of"]): (row["outcome"], row["worst_days_past_due"]) for row in rows}
+    assert got == wanted
+    assert {outcome for outcome, _ in wanted.values()} == {"good", "bad", "indeterminate", "unknown"}
+
+
+def test_roll_rates_count_every_loan_once_a_month(spark: SparkSession, arrears: DataFrame) -> None:
+    days = [date(2023, month, 1) for month in range(3, 13)]
+    rows = roll_rates(arrears, spark.createDataFrame([(day,) for day in days], "as_of date")).collect()
+    moves = {(row["before"], row["after"]): row["loans"] for row in rows}
+    assert moves["0", "0"] > 20 and moves["30-59", "60-89"] > 3
+    # nothing that is a month late is a month later only some days late, unless it was caught up
+    assert ("0", "60-89") not in moves and all(before not in ("repaid", "written off") for before, _ in moves)
+
+
+def known(events: list[Event]) -> list[Event]:
+    return [event for event in events if event.arrival_day < KNOWN_BY]
