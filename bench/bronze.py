@@ -35,7 +35,7 @@ def main(root: str, events: int, days: int) -> None:
         "event_day": day,
         "arrival_day": day,
         "event_id": F.format_string("%015d-paid", number),
-        "seller_id": F.format_string("S%07d", F.pmod(F.xxhash64(number, F.lit(1)), F.lit(max(events // 500, 100)))),
+        "seller_id": F.format_string("S%07d", (number * 7919) % max(events // 500, 100)),
         "happened_at": F.timestamp_seconds(
             F.unix_date(day).cast("bigint") * 86_400 - 8 * 3_600 + F.pmod(F.xxhash64(number, F.lit(2)), F.lit(86_400))
         ),

@@ -82,7 +82,7 @@ def records(first: int, number: int, day: date, bad: float, sellers: int) -> str
     return f"""
         select
             printf('%015d-paid', i) as event_id,
-            printf('S%07d', hash(i, 1) % {sellers}) as shop_id,
+            printf('S%07d', i * 7919 % {sellers}) as shop_id,
             case when fault = 4 then timestamp '2999-01-01' else timestamp '{day}' end - interval 8 hour
                 + to_seconds((hash(i, 2) % 86400)::bigint) as at,
             null::varchar as voids,
