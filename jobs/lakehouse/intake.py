@@ -159,10 +159,15 @@ class Load:
             return parts[0].coalesce(1)
         parts.append(self.straight().filter(~F.col("delivery_id").isin(list(held))).select(*names))
         rows = _union(parts)
+        # corrections stand together, a day's in a file of their own: to find one, only they are read
         if calendar.told_arrival_day is None:
             # history: each task has records of many months
-            return by_arrival_month(rows, "event_day", "event_id")
-        return rows.coalesce(1 + self.records.total() // RECORDS_A_FILE)
+            return by_arrival_month(rows, "sign", "event_day", "event_id")
+        files = 1 + self.records.total() // RECORDS_A_FILE
+        if not self.has_corrections:
+            return rows.coalesce(files)
+        takes_back = F.col("sign") == -1
+        return rows.filter(~takes_back).coalesce(files).unionByName(parts[0].filter(takes_back).coalesce(1))
 
     def straight(self) -> DataFrame:
         """The records of the straight road: all are new and sound."""
@@ -230,37 +235,54 @@ def _known(run: Run, load: Load, ids: DataFrame) -> DataFrame:
     """The published events (event_id, content_hash) that have one of these ids: looked for on the event days that the
     load speaks of, whatever their age, and under other days over a bounded span, so that it does not grow with history.
     """
-    published = run.read(load.table).select("event_id", "content_hash", "event_day", "arrival_month")
+    published = run.read(load.table)
     days = sorted(load.days)
     if run.lake.published_version(load.table) is None or not days:
         return published.limit(0).select("event_id", "content_hash")
+    since = days[-1] - timedelta(days=REUSE_SPAN_DAYS)
+    is_on = F.col("event_day").isin(days) if len(days) <= MOST_DAYS_LISTED else F.col("event_day") >= days[0]
+    near = published.filter(
+        (is_on | (F.col("event_day") >= F.lit(since))) & (F.col("arrival_month") >= _month(min(days[0], since)))
+    )
+    wanted = ids.filter(F.col("id_hash").isNotNull())
+    known = _having(near, wanted, load)
     if load.has_corrections:
         # a correction stands under the day of the event that it took back
-        oldest = days[0] - timedelta(days=CORRECTION_SPAN_DAYS)
-        is_near = F.col("event_day") >= F.lit(oldest)
-    else:
-        since = days[-1] - timedelta(days=REUSE_SPAN_DAYS)
-        is_on = F.col("event_day").isin(days) if len(days) <= MOST_DAYS_LISTED else F.col("event_day") >= days[0]
-        is_near, oldest = is_on | (F.col("event_day") >= F.lit(since)), min(days[0], since)
-    near = published.filter(is_near & (F.col("arrival_month") >= _month(oldest)))
-    wanted = ids.filter(F.col("id_hash").isNotNull()).select("id_hash")
+        corrections = wanted.filter(F.col("voids_hash").isNotNull())
+        known = known.unionByName(_having(_taking_back(published, days[0]), corrections, load)).distinct()
+    return known
+
+
+def _having(published: DataFrame, wanted: DataFrame, load: Load) -> DataFrame:
+    hashes = wanted.select("id_hash")
     if load.records.total() <= MOST_BROADCAST:
-        wanted = F.broadcast(wanted)
-    return near.join(wanted, id_hash("event_id") == F.col("id_hash"), "left_semi").select("event_id", "content_hash")
+        hashes = F.broadcast(hashes)
+    return published.join(hashes, id_hash("event_id") == F.col("id_hash"), "left_semi").select(
+        "event_id", "content_hash"
+    )
+
+
+def _since(published: DataFrame, oldest: date) -> DataFrame:
+    """The published events among which the originals of corrections are looked for."""
+    since = oldest - timedelta(days=CORRECTION_SPAN_DAYS)
+    return published.filter((F.col("event_day") >= F.lit(since)) & (F.col("arrival_month") >= _month(since)))
+
+
+def _taking_back(published: DataFrame, oldest: date) -> DataFrame:
+    return _since(published, oldest).filter("sign = -1")
 
 
 def _named_by_corrections(run: Run, table: Table, events: DataFrame, oldest: date) -> tuple[DataFrame, DataFrame]:
     """The published events that corrections among judged events name, and those among them that were voided before."""
     published = run.read(table)
-    since = oldest - timedelta(days=CORRECTION_SPAN_DAYS)
-    near = published.filter((F.col("event_day") >= F.lit(since)) & (F.col("arrival_month") >= _month(since)))
     wanted = F.broadcast(events.filter(is_correction()).select(F.col("voids").alias("wanted")).distinct())
-    voided = near.filter("sign = -1").join(wanted, F.col("voids") == F.col("wanted"), "left_semi").select("voids")
+    voided = _taking_back(published, oldest).join(wanted, F.col("voids") == F.col("wanted"), "left_semi")
     # their days first, by one narrow column: to read every column of half a year costs ten times as much
+    near = _since(published, oldest)
     found = near.select("event_id", "event_day").join(wanted, F.col("event_id") == F.col("wanted"), "left_semi")
     days = [row["event_day"] for row in found.select("event_day").distinct().collect()]
     before = near.filter(F.col("event_day").isin(days)).join(wanted, F.col("event_id") == F.col("wanted"), "left_semi")
-    return before, voided
+    return before, voided.select("voids")
 
 
 Outcome = Counter[tuple[str, str]]

@@ -107,15 +107,6 @@ def test_the_world_file_says_what_it_was_made_from(small: Path) -> None:
     assert body["world"]["sellers"] == 20
 
 
-@pytest.fixture(scope="module")
-def faulty(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("faulty") / "world"
-    world = load_world("faulty", sellers=40, days=112)
-    files = world.faults.model_copy(update={"drifted_files": 0.3, "truncated_files": 0.15})
-    simulate(spark, world.model_copy(update={"faults": files}), str(folder))
-    return folder
-
-
 def planted_files(folder: Path) -> dict[str, str]:
     rows = pq.read_table(folder / "truth" / "faults").to_pylist()
     return {row["file"]: row["fault"] for row in rows if row["file"] is not None}

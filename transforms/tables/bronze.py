@@ -33,19 +33,19 @@ _EVENT_CHECKS = {
 
 
 def _event_table(name: str, row: str, fields: tuple[Field, ...]) -> Table:
-    # The two days come first and have statistics: they say which files a look-up must read. An id's smallest and
-    # largest say nothing, since every file has ids of the whole range.
-    days = ("event_day", "arrival_day")
+    # The two days and the sign come first and have statistics: they say which files a look-up must read. An id's
+    # smallest and largest say nothing, since every file has ids of the whole range.
+    first = ("event_day", "arrival_day", "sign")
     intake = {column.name: column for column in _EVENT_INTAKE}
-    rest = tuple(column for column in (*_columns(fields), *_EVENT_INTAKE) if column.name not in days)
+    rest = tuple(column for column in (*_columns(fields), *_EVENT_INTAKE) if column.name not in first)
     return Table(
         name,
         row=row,
         key=("event_id",),
-        columns=(*(intake[name] for name in days), *rest),
+        columns=(*(intake[name] for name in first), *rest),
         partitioned_by=("arrival_month",),
         checks=_EVENT_CHECKS,
-        leading=2,
+        leading=len(first),
     )
 
 
