@@ -188,6 +188,10 @@ class Lake:
             if not DeltaTable.isDeltaTable(self.spark, self.path(table)):
                 problems.append(f"{table.name}: was published, and is not at {self.path(table)}")
                 continue
+            newest = DeltaTable.forPath(self.spark, self.path(table)).history(1).collect()[0]["version"]
+            if newest < published:
+                problems.append(_damaged(table, published, newest))
+                continue
             problems += self._strange_commits(table, published)
             want = self._rows_published(table)
             if want is not None and (have := self.read_version(table, published).count()) != want:
@@ -371,9 +375,7 @@ class Run:
         # version 0 is the empty table as its contract creates it
         target = 0 if published is None else published
         if newest < target:
-            raise StepFailure(
-                f"{table.name}: version {target} was published, but its newest is {newest}: it was damaged"
-            )
+            raise StepFailure(_damaged(table, target, newest))
         if newest > target:
             strange = self.lake._strange_commits(table, target)
             if strange:
@@ -420,6 +422,10 @@ class Run:
         rows.write.format("delta").mode("append").save(lake.path(RUNS))
         lake._runs = None
         failpoint(f"{self.step}:after:publish")
+
+
+def _damaged(table: Table, published: int, newest: int) -> str:
+    return f"{table.name}: version {published} was published, but its newest is {newest}: it was damaged"
 
 
 def by_arrival_month(rows: DataFrame, *order: str) -> DataFrame:

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 from jobs.lakehouse.lake import Lake
 from transforms.features.feature import EVER, column_of, window_sums_in
 from transforms.features.known import known_sellers
-from transforms.windows.advance import advance, merged, state_of
+from transforms.windows.advance import advance, merged, only, state_of
 from transforms.windows.sweep import WindowSums, sweep
 
 
@@ -56,6 +56,9 @@ def state_at(
     parts: list[DataFrame] = []
     if held is not None:
         rows = rows_of(held, states)
+        if not held.sums <= set(wanted):
+            # a sum that is no longer wanted is not carried on, nor taken for up to date later
+            rows = only(rows, kept)
         parts.append(advance(rows, tiles, held.as_of, as_of, kept) if held.as_of < as_of else merged([rows], kept))
     if missing or held is None:
         day = tiles.sparkSession.createDataFrame([(as_of,)], "as_of date")

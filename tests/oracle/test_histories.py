@@ -82,7 +82,7 @@ def assert_same(have: DataFrame, want: pa.Table, way: str) -> None:
 @pytest.mark.parametrize(
     ("sellers", "as_of_days"),
     [
-        pytest.param(120, (91, 92, 252, 431, DAYS + 31), id="quick"),
+        pytest.param(120, (252, 253, 431), id="quick"),
         pytest.param(2_500, AS_OF, id="2500", marks=pytest.mark.full),
     ],
 )
@@ -92,7 +92,7 @@ def test_the_three_ways_and_duckdb_agree(
     lake = lake_at(spark, tmp_path_factory.mktemp("histories"))
     feeds = random_histories(sellers, sellers)
     fill_bronze(lake, feeds)
-    for closing in CLOSINGS if sellers > 1_000 else CLOSINGS[2:]:
+    for closing in CLOSINGS if sellers > 1_000 else (CLOSINGS[2], CLOSINGS[-1]):
         aggregate(lake, day(closing))
     tiles = lake.read(SELLER_DAY).cache()
     wanted = window_sums(feeds, map(day, as_of_days)).to_arrow_table()

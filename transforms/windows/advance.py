@@ -39,9 +39,9 @@ def advance(state: DataFrame, tiles: DataFrame, since: date, as_of: date, wanted
     the days that arrived since, and the event days that leave.
     """
     windows = windows_of(wanted)
-    held = state.filter(F.col("window_days").isin(list(windows)))
+    held = state.select(*KEY, "first_day", *measures_of(windows))
     news = [*_entering(tiles, since, as_of, windows), *_leaving(tiles, since, as_of, windows)]
-    return merged([held.select(*KEY, "first_day", *_of_window(windows)), *news], wanted)
+    return merged([held, *news], wanted)
 
 
 def merged(parts: Sequence[DataFrame], wanted: WindowSums) -> DataFrame:
@@ -51,6 +51,12 @@ def merged(parts: Sequence[DataFrame], wanted: WindowSums) -> DataFrame:
     rows = reduce(lambda left, right: left.unionByName(right, allowMissingColumns=True), parts)
     sums = rows.groupBy(*KEY).agg(F.min("first_day").alias("first_day"), *(F.sum(name).alias(name) for name in names))
     return sums.filter(_is_something(names))
+
+
+def only(state: DataFrame, wanted: WindowSums) -> DataFrame:
+    """A state without the sums that are not wanted."""
+    windows = windows_of(wanted)
+    return state.filter(_is_one_of(list(windows))).select(*KEY, "first_day", *_of_window(windows))
 
 
 def measures_of(windows: Windows) -> list[str]:
@@ -91,8 +97,8 @@ def _by_window(rows: DataFrame, windows: Windows, counts: Callable[[Column], Col
     first = F.when(F.lit(sign > 0) & (F.col("window_days") == EVER), F.col("event_day"))
     return (
         rows.select("seller_id", "event_day", F.explode(F.filter(lengths, counts)).alias("window_days"), *names)
+        # no filter of what is all 0: pushed below these columns it takes the optimizer longer than the sum
         .select(*KEY, first.cast("date").alias("first_day"), *_of_window(windows, sign))
-        .filter(_is_something(names))
     )
 
 
@@ -111,9 +117,9 @@ def _is_one_of(windows: Sequence[int]) -> Column:
 
 
 def _is_something(names: Sequence[str]) -> Column:
-    return reduce(
-        Column.__or__, (F.coalesce(F.col(name), F.lit(0)) != 0 for name in names), F.col("first_day").isNotNull()
-    )
+    # not a chain of `or`, whose planning grows with the square of its length
+    lowest, highest = F.least(F.lit(0), *names), F.greatest(F.lit(0), *names)
+    return F.col("first_day").isNotNull() | (lowest != 0) | (highest != 0)
 
 
 Range = tuple[date, date]
@@ -121,8 +127,15 @@ Range = tuple[date, date]
 
 
 def _in_days(ranges: Iterable[Range]) -> Column:
+    """Whether the event day is in one of the ranges: as ranges, since by a list no file would be skipped."""
+    joined: list[Range] = []
+    for first, end in sorted(ranges):
+        if joined and first <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((first, end))
     day = F.col("event_day")
-    return reduce(Column.__or__, ((day >= F.lit(first)) & (day < F.lit(end)) for first, end in ranges))
+    return reduce(Column.__or__, ((day >= F.lit(first)) & (day < F.lit(end)) for first, end in joined))
 
 
 def _in_months(ranges: Iterable[Range]) -> Column:
