@@ -138,7 +138,7 @@ def _groups(run: Run, rows: DataFrame, made_by: Published) -> tuple[str, str, st
 
 @step("audit", "seller-credit audit newest")
 @click.argument("training_set", metavar="SET|newest")
-@click.option("--days", type=click.IntRange(1, 1000), default=2, help="As-of days to rebuild, those with most rows.")
+@click.option("--days", type=click.IntRange(1, 1000), default=1, help="As-of days to rebuild, those with most rows.")
 def command(invocation: Invocation, training_set: str, days: int) -> Report:
     """Look for leaks in a training set: a feature that knows the future, an outcome that was known already.
 
