@@ -16,6 +16,10 @@ PROJECT = Path(__file__).resolve().parents[1]
 SMALL = {
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    # every broadcast table takes a page: at the default they fill the heap, and the collector runs all the time
+    "spark.buffer.pageSize": "1m",
+    # plans of a hundred features are large, and Spark keeps the last thousand of them for its pages
+    "spark.sql.ui.retainedExecutions": "20",
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC",
 }
 """For a handful of rows: to compile a query, or a method well, takes longer than to run it.
