@@ -13,7 +13,7 @@ from conf.errors import UserError
 from jobs.lakehouse.command import Report
 from jobs.lakehouse.lake import Lake
 from transforms.features.catalogue import BY_NAME, FORMULAS, STATES, made_of
-from transforms.features.evaluate import BLOCK_MEASURES, evaluate, wanted_sums
+from transforms.features.evaluate import BLOCK_MEASURES, value_of, wanted_sums
 from transforms.features.feature import EVER, Feature, column_of, window_sums_in
 from transforms.features.formulas import names_in
 from transforms.features.known import SILVER, Silver, inputs_of_sums
@@ -91,18 +91,19 @@ def explain(lake: Lake, name: str, seller: str, as_of: date, most: int = 20) -> 
 
 
 def _worked_out(about: _Subject, feature: Feature) -> tuple[Row, Any]:
-    """The inputs of all features of the seller, and this one's value."""
+    """The feature's inputs, and its value."""
     label = about.lake.spark.createDataFrame([(about.seller, about.as_of)], "seller_id string, as_of date")
     own = about.silver.tiles.filter(F.col("seller_id") == about.seller)
+    near = about.silver.since(about.as_of)
     silver = replace(
-        about.silver,
+        near,
         tiles=own,
-        balances=about.silver.balances.filter(F.col("seller_id") == about.seller),
-        payees=about.silver.payees.filter(F.col("seller_id") == about.seller),
+        balances=near.balances.filter(F.col("seller_id") == about.seller),
+        payees=near.payees.filter(F.col("seller_id") == about.seller),
     )
-    made = inputs_of_sums(sweep(own, label, wanted_sums()), silver, label, about.lake.kinds_told())
-    value = evaluate(made).select("seller_id", "as_of", F.col(feature.name).alias("value of the feature"))
-    row = made.join(value, ["seller_id", "as_of"]).collect()[0]
+    sums = sweep(own, label, wanted_sums([feature]))
+    made = inputs_of_sums(sums, silver, label, about.lake.kinds_told(), [feature])
+    row = made.select("*", value_of(feature).alias("value of the feature")).collect()[0]
     return row, row["value of the feature"]
 
 

@@ -64,7 +64,7 @@ MADE_OF = {
     # a feature of busy: inputs by name, and some of the records behind it
     "discount_depth_90d": (
         {"= paid_of_listed_fen_90d": 400, "= listed_fen_90d": 500},
-        [("listed_fen_90d", "e029 paid", "400"), ("paid_of_listed_fen_90d", "e030 paid", "100")],
+        [("listed_fen_90d", "e023 paid", "400"), ("paid_of_listed_fen_90d", "e024 paid", "100")],
     ),
     "circular_flow_share_90d": (
         {"= circular_fen": 900, "= buyer_fen": 4100},
@@ -112,4 +112,4 @@ def test_the_words_of_a_wrong_question(lake: Lake) -> None:
 def test_only_so_many_records_are_shown(lake: Lake) -> None:
     told = explain(lake, "gmv_sum_365d", "busy", tiny.AS_OF, most=2)
     assert told.table is not None
-    assert [row[1] for row in told.table[1]] == ["e037 paid", "e033 paid", "and older ones"]
+    assert [row[1] for row in told.table[1]] == ["e038 paid", "e034 paid", "and older ones"]

@@ -30,10 +30,21 @@ def wanted_sums(features: Sequence[Feature] = CATALOGUE) -> list[tuple[str, int]
     return sorted(wanted)
 
 
-def inputs(sums: DataFrame, states: Sequence[DataFrame], kinds_told: Collection[str]) -> DataFrame:
-    """What formulas name: one row a (seller_id, as_of) of `sums`, with every wanted sum and every state.
+def wanted_states(features: Sequence[Feature] = CATALOGUE) -> list[State]:
+    """The states that formulas of these features name, in the order of STATES; what sums make is not among them."""
+    named = set().union(*(names_in(FORMULAS[feature.name]) for feature in features))
+    return [state for state in STATES.values() if state.name in named and state not in SUM_STATES]
 
-    `sums` come from any way of the engine; `states` have the columns of STATES, at most a row a (seller_id, as_of).
+
+def inputs(
+    sums: DataFrame,
+    states: Sequence[DataFrame],
+    kinds_told: Collection[str],
+    features: Sequence[Feature] = CATALOGUE,
+) -> DataFrame:
+    """What formulas of the features name: one row a (seller_id, as_of) of `sums`.
+
+    `sums` come from any way of the engine; `states` have every wanted state, at most a row a (seller_id, as_of).
     `kinds_told` are the kinds of record that the lake's sources can bring: a measure or state that needs others is
     unknown, and so is every feature made of it.
     """
@@ -43,15 +54,23 @@ def inputs(sums: DataFrame, states: Sequence[DataFrame], kinds_told: Collection[
         *_KEY,
         history.cast("int").alias("history_days"),
         F.least(F.floor(history / BLOCK_DAYS), F.lit(BLOCKS)).cast("int").alias("complete_blocks"),
-        *(_told(measure, days, kinds_told) for measure, days in wanted_sums()),
-        *(_state(state, kinds_told) for state in STATES.values() if state not in SUM_STATES),
+        *(_told(measure, days, kinds_told) for measure, days in wanted_sums(features)),
+        *(_state(state, kinds_told) for state in wanted_states(features)),
     )
-    return told.withColumns({name: _blocks(measure) for name, measure in BLOCK_MEASURES.items()})
+    blocks = {
+        name: _blocks(measure) for name, measure in BLOCK_MEASURES.items() if column_of(measure, 360) in told.columns
+    }
+    return told.withColumns(blocks) if blocks else told
 
 
-def evaluate(rows: DataFrame) -> DataFrame:
-    """Evaluate every feature of rows that `inputs` gave."""
-    return rows.select(*_KEY, *(F.expr(FORMULAS[f.name]).cast(f.type).alias(f.name) for f in CATALOGUE))
+def evaluate(rows: DataFrame, features: Sequence[Feature] = CATALOGUE) -> DataFrame:
+    """Evaluate the features of rows that `inputs` gave."""
+    return rows.select(*_KEY, *(value_of(feature).alias(feature.name) for feature in features))
+
+
+def value_of(feature: Feature) -> Column:
+    """A feature's value in a row that `inputs` gave."""
+    return F.expr(FORMULAS[feature.name]).cast(feature.type)
 
 
 def _told(measure: str, days: int, kinds_told: Collection[str]) -> Column:

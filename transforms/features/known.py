@@ -1,19 +1,23 @@
 """Features of any sellers and as-of days, each as known then, by any way of the engine."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from functools import reduce
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from transforms.features.evaluate import evaluate, inputs, wanted_sums
-from transforms.features.states.balances import balance_states_at
-from transforms.features.states.days import DAY_MEASURES, day_states_at
-from transforms.features.states.loans import loan_states_at
-from transforms.features.states.network import network_states_at
-from transforms.features.states.pairs import pair_states_at
-from transforms.features.states.profiles import profile_states_at
+from transforms.features.catalogue import CATALOGUE
+from transforms.features.evaluate import evaluate, inputs, wanted_states, wanted_sums
+from transforms.features.feature import Feature
+from transforms.features.states.balances import BALANCE_STATES, LOOK_BACK_DAYS, balance_states_at
+from transforms.features.states.days import DAY_MEASURES, DAY_STATES, DRAW_DAYS, GAP_DAYS, WEEKS, day_states_at
+from transforms.features.states.loans import LOAN_STATES, loan_states_at
+from transforms.features.states.network import NETWORK_STATES, network_states_at
+from transforms.features.states.pairs import CIRCLE_DAYS, PAIR_DAYS, PAIR_STATES, pair_states_at
+from transforms.features.states.profiles import PROFILE_STATES, profile_states_at
+from transforms.features.states.state import State
 from transforms.tables.bronze import SELLERS
 from transforms.tables.measures import MEASURES
 from transforms.tables.silver import LOAN_BOOK, SELLER_BALANCE, SELLER_BUYER_DAY, SELLER_DAY, SELLER_PAYEE_DAY
@@ -44,6 +48,19 @@ class Silver:
     balances: DataFrame
     """silver.seller_balance"""
 
+    def since(self, first: date) -> "Silver":
+        """What the states of as-of days from `first` on look at, so that years before are not read.
+
+        Sums look further back: its tiles are for the states alone.
+        """
+        return replace(
+            self,
+            tiles=_since(self.tiles, first, max(DRAW_DAYS, GAP_DAYS, 7 * WEEKS)),
+            pairs=_since(self.pairs, first, PAIR_DAYS),
+            payees=_since(self.payees, first, PAIR_DAYS + CIRCLE_DAYS),
+            balances=_since(self.balances, first, LOOK_BACK_DAYS),
+        )
+
 
 @dataclass(frozen=True)
 class Bronze:
@@ -55,9 +72,15 @@ class Bronze:
     sellers: DataFrame
 
 
-def features_by_sweep(silver: Silver, labels: DataFrame, kinds_told: Collection[str]) -> DataFrame:
-    """Features of labels (seller_id, as_of; none twice), their sums by the sweep."""
-    return features_of_sums(sweep(silver.tiles, labels, wanted_sums()), silver, labels, kinds_told)
+def features_by_sweep(
+    silver: Silver, labels: DataFrame, kinds_told: Collection[str], first: date | None = None
+) -> DataFrame:
+    """Features of labels (seller_id, as_of; none twice), their sums by the sweep.
+
+    No label's as-of day is before `first`, where that is given: the states then read no more than they need.
+    """
+    sums = sweep(silver.tiles, labels, wanted_sums())
+    return features_of_sums(sums, silver.since(first) if first else silver, labels, kinds_told)
 
 
 def features_by_rebuild(bronze: Bronze, labels: DataFrame, kinds_told: Collection[str]) -> DataFrame:
@@ -79,17 +102,34 @@ def features_of_sums(sums: DataFrame, silver: Silver, labels: DataFrame, kinds_t
     return evaluate(inputs_of_sums(sums, silver, labels, kinds_told))
 
 
-def inputs_of_sums(sums: DataFrame, silver: Silver, labels: DataFrame, kinds_told: Collection[str]) -> DataFrame:
-    """What the features of labels are made of: the window sums, and the states as of the labels."""
-    states = (
-        day_states_at(silver.tiles, labels),
-        pair_states_at(silver.pairs, silver.payees, labels),
-        balance_states_at(silver.balances, labels),
-        loan_states_at(silver.book, labels).drop("was_bad"),
-        profile_states_at(silver.sellers, labels),
-        network_states_at(silver.sellers, silver.book, labels),
+def inputs_of_sums(
+    sums: DataFrame,
+    silver: Silver,
+    labels: DataFrame,
+    kinds_told: Collection[str],
+    features: Sequence[Feature] = CATALOGUE,
+) -> DataFrame:
+    """What the features are made of, for labels whose window sums are at hand: the sums, and the states they name."""
+    makers: tuple[tuple[tuple[State, ...], Callable[[], DataFrame]], ...] = (
+        (DAY_STATES, lambda: day_states_at(silver.tiles, labels)),
+        (PAIR_STATES, lambda: pair_states_at(silver.pairs, silver.payees, labels)),
+        (BALANCE_STATES, lambda: balance_states_at(silver.balances, labels)),
+        (LOAN_STATES, lambda: loan_states_at(silver.book, labels).drop("was_bad")),
+        (PROFILE_STATES, lambda: profile_states_at(silver.sellers, labels)),
+        (NETWORK_STATES, lambda: network_states_at(silver.sellers, silver.book, labels)),
     )
-    return inputs(sums, states, kinds_told)
+    wanted = set(wanted_states(features))
+    return inputs(sums, [make() for states, make in makers if wanted & set(states)], kinds_told, features)
+
+
+def _since(rows: DataFrame, first: date, days: int) -> DataFrame:
+    """Rows of event days from so many days before `first` on; nothing arrives before its event day."""
+    oldest = first - timedelta(days=days)
+    # a table's partitions are months of the one day or of the other
+    months = [
+        F.col(name) >= F.lit(f"{oldest:%Y-%m}") for name in ("arrival_month", "event_month") if name in rows.columns
+    ]
+    return reduce(DataFrame.filter, months, rows.filter(F.col("event_day") >= F.lit(oldest)))
 
 
 def _days_of_events(bronze: Bronze) -> DataFrame:

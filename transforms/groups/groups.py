@@ -9,7 +9,7 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 LINKING = ("owner_id", "payout_account_id", "device_id")
@@ -24,32 +24,35 @@ _GROUPS = "as_of date, seller_id string, group_id string, members bigint"
 def seller_groups(sellers: DataFrame, as_of: date) -> DataFrame:
     """Every seller of `bronze.sellers` known before `as_of`: seller_id, group_id, members; see `groups_at`."""
     day = sellers.sparkSession.createDataFrame([(as_of,)], "as_of date")
-    return groups_at(sellers, day).drop("as_of")
+    return groups_at(sellers, day).drop("as_of", "closed_on")
 
 
 def groups_at(sellers: DataFrame, as_of_days: DataFrame) -> DataFrame:
-    """A row a day of `as_of_days` (as_of; none twice) and seller known before it: as_of, seller_id, group_id, members.
+    """A row a day of `as_of_days` (as_of; none twice) and seller known before it.
+
+    Columns: as_of, seller_id, closed_on as the seller's newest profile has it, group_id, members.
 
     A link holds from the day on which the profile version that made it was known, and for ever: a shop that gets a new
     account stays in its group. `group_id` is the smallest seller_id of the group; a seller without links is a group of
     one. A day's links are held in the memory of one task: some 200 bytes a link.
     """
     days = F.broadcast(as_of_days.select("as_of"))
-    version = F.greatest("changed_on", "arrival_day")
-    known_on = sellers.groupBy("seller_id").agg(F.min(version).alias("known_on"))
-    members = known_on.join(days, F.col("known_on") < F.col("as_of")).select("as_of", "seller_id")
-    links = _links(sellers.withColumn("version", version), as_of_days)
-    linked = links.groupBy("as_of").applyInArrow(_connected, _GROUPS)
-    return members.join(linked, ["as_of", "seller_id"], "left").select(
+    versions = sellers.withColumn("version", F.greatest("changed_on", "arrival_day"))
+    newest = F.struct("changed_on", "arrival_day", "content_hash")
+    known = versions.join(days, F.col("version") < F.col("as_of"))
+    members = known.groupBy("seller_id", "as_of").agg(F.max_by("closed_on", newest).alias("closed_on"))
+    linked = _links(versions, days).groupBy("as_of").applyInArrow(_connected, _GROUPS)
+    return members.join(linked, ["seller_id", "as_of"], "left").select(
         "as_of",
         "seller_id",
+        "closed_on",
         F.coalesce("group_id", "seller_id").alias("group_id"),
         F.coalesce("members", F.lit(1)).cast("bigint").alias("members"),
     )
 
 
 def _links(versions: DataFrame, as_of_days: DataFrame) -> DataFrame:
-    """Pairs (as_of, seller_id, other_id): each seller with the smallest of those who share a value with it."""
+    """Pairs (as_of, seller_id, other_id): each seller with the smallest of those who share a value; some twice."""
     attributes = F.array(*(F.struct(F.lit(name).alias("name"), F.col(name).alias("value")) for name in LINKING))
     held = (
         versions.select("seller_id", "version", F.explode(attributes).alias("attribute"))
@@ -57,17 +60,12 @@ def _links(versions: DataFrame, as_of_days: DataFrame) -> DataFrame:
         .groupBy("seller_id", "attribute.name", "attribute.value")
         .agg(F.min("version").alias("held_from"))
     )
-    at_days = held.join(F.broadcast(as_of_days), F.col("held_from") < F.col("as_of"))
-    shared = (
-        at_days.groupBy("as_of", "name", "value")
-        .agg(F.count(F.lit(1)).alias("sharers"), F.min("seller_id").alias("other_id"))
-        .filter(F.col("sharers").between(2, MOST_SHARERS))
-    )
+    sharers = Window.partitionBy("as_of", "name", "value")
     return (
-        at_days.join(shared, ["as_of", "name", "value"])
-        .filter(F.col("seller_id") != F.col("other_id"))
+        held.join(as_of_days, F.col("held_from") < F.col("as_of"))
+        .withColumns({"sharers": F.count(F.lit(1)).over(sharers), "other_id": F.min("seller_id").over(sharers)})
+        .filter((F.col("sharers") <= MOST_SHARERS) & (F.col("seller_id") != F.col("other_id")))
         .select("as_of", "seller_id", "other_id")
-        .distinct()
     )
 
 

@@ -13,14 +13,15 @@ from transforms.groups.groups import LINKING, MOST_SHARERS, groups_at, seller_gr
 
 DAY = date(2025, 3, 1)
 SCHEMA = (
-    "seller_id string, changed_on date, arrival_day date, owner_id string, payout_account_id string, device_id string"
+    "seller_id string, changed_on date, arrival_day date, owner_id string, payout_account_id string, device_id string,"
+    " closed_on date, content_hash bigint"
 )
 
 
 def version(seller: str, owner=None, account=None, device=None, on: int = -10, known: int | None = None):
     """A profile version; days are counted from DAY."""
     changed, arrived = (DAY + timedelta(days=days) for days in (on, on if known is None else known))
-    return seller, changed, arrived, owner, account, device
+    return seller, changed, arrived, owner, account, device, None, 0
 
 
 def groups(spark: SparkSession, *versions, as_of: date = DAY) -> dict[str, tuple[str, int]]:
@@ -39,7 +40,7 @@ def by_union_find(versions, as_of: date) -> dict[str, tuple[str, int]]:
         return seller
 
     sharers = defaultdict(set)
-    for seller, _, _, *values in known:
+    for seller, _, _, *values, _, _ in known:
         for name, value in zip(LINKING, values, strict=True):
             if value is not None:
                 sharers[name, value].add(seller)

@@ -5,7 +5,7 @@ from pyspark.sql import functions as F
 
 from transforms.features.states.state import State
 
-WINDOW_DAYS = 90
+BALANCE_DAYS = 90
 LOOK_BACK_DAYS = 180
 """A balance holds until the next movement, for no more than 90 days before the window."""
 
@@ -29,12 +29,14 @@ def balance_states_at(balances: DataFrame, labels: DataFrame) -> DataFrame:
     A day without a movement has the balance of the day before.
     """
     in_reach = (F.col("event_day") < F.col("as_of")) & (F.col("event_day") >= F.date_sub("as_of", LOOK_BACK_DAYS))
-    known = balances.join(F.broadcast(labels.select("seller_id", "as_of")), "seller_id").filter(
-        in_reach & (F.col("arrival_day") < F.col("as_of"))
+    known = (
+        balances.join(F.broadcast(labels.select("seller_id", "as_of")), "seller_id")
+        .filter(in_reach & (F.col("arrival_day") < F.col("as_of")))
+        .repartition("seller_id", "as_of")
     )
     by_seller = Window.partitionBy("seller_id", "as_of").orderBy("event_day")
     until = F.coalesce(F.lead("event_day").over(by_seller), F.col("as_of"))
-    from_day = F.greatest("event_day", F.date_sub("as_of", WINDOW_DAYS))
+    from_day = F.greatest("event_day", F.date_sub("as_of", BALANCE_DAYS))
     held = (
         known.groupBy("seller_id", "as_of", "event_day")
         .agg(F.max_by("balance_fen", "arrival_day").alias("balance_fen"))

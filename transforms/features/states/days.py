@@ -43,71 +43,39 @@ DAY_STATES = (
 
 def day_states_at(tiles: DataFrame, labels: DataFrame) -> DataFrame:
     """Labels (seller_id, as_of) with DAY_STATES, from rows of silver.seller_day; only sellers with a day in them."""
-    known = _known(tiles, labels, max(7 * WEEKS, GAP_DAYS))
-    daily = known.groupBy("seller_id", "as_of", "event_day").agg(
-        *(F.sum(name).alias(name) for name in ("paid_orders", "paid_fen", "net_sales_fen"))
-    )
     age = F.date_diff("as_of", "event_day")
-    week = F.floor((age - 1) / 7)
-    sold = F.when((F.col("paid_orders") > 0) & (age <= GAP_DAYS), F.col("event_day"))
-    by_seller = Window.partitionBy("seller_id", "as_of").orderBy("event_day")
-    # the day before the window stands for the sale before the first
-    before = F.coalesce(
-        F.max("sold").over(by_seller.rowsBetween(Window.unboundedPreceding, -1)), F.date_sub("as_of", GAP_DAYS + 1)
+    sales_days = max(7 * WEEKS, GAP_DAYS)
+    # beyond half a year only draws and withdrawals count
+    is_in_reach = (age >= 1) & ((age <= sales_days) | ((F.col("drawn_fen") != 0) | (F.col("withdrawn_fen") != 0)))
+    known = (
+        tiles.select("seller_id", "event_day", "arrival_day", *DAY_MEASURES)
+        .join(F.broadcast(labels.select("seller_id", "as_of")), "seller_id")
+        .filter(is_in_reach & (age <= DRAW_DAYS) & (F.col("arrival_day") < F.col("as_of")))
+        # all that follows is worked out where a label's days are: one exchange, and none to join the states
+        .repartition("seller_id", "as_of")
     )
+    daily = known.groupBy("seller_id", "as_of", "event_day").agg(*(F.sum(name).alias(name) for name in DAY_MEASURES))
+    in_order = Window.partitionBy("seller_id", "as_of").orderBy(F.unix_date("event_day"))
+    sold_before = F.max("sold").over(in_order.rowsBetween(Window.unboundedPreceding, -1))
+    drawn_lately = F.max(F.col("drawn_fen") > 0).over(in_order.rangeBetween(-CASH_OUT_DAYS, 0))
+    week = F.floor((age - 1) / 7)
     is_recent = age <= 90
     series = (
-        daily.withColumn("sold", sold)
-        .withColumn("gap", F.when(F.col("sold").isNotNull(), F.date_diff("sold", before) - 1))
+        daily.withColumn("sold", F.when((F.col("paid_orders") > 0) & (age <= GAP_DAYS), F.col("event_day")))
+        .withColumns({"sold_before": sold_before, "drawn_lately": drawn_lately})
+        # the day before the window stands for the sale before the first
+        .withColumn("gap", F.date_diff("sold", F.coalesce("sold_before", F.date_sub("as_of", GAP_DAYS + 1))) - 1)
         .groupBy("seller_id", "as_of")
         .agg(
             F.array(
                 *(F.sum(F.when(week == n, F.col("net_sales_fen")).otherwise(0)).cast("bigint") for n in range(WEEKS))
             ).alias("weekly_sales"),
-            F.max("sold").alias("last_sold"),
+            F.date_diff("as_of", F.max("sold")).alias("quiet_days"),
             F.max("gap").alias("gap"),
             F.max(F.when(is_recent, F.col("paid_orders")).otherwise(0)).alias("busiest_day_orders"),
             F.max(F.when(is_recent, F.col("paid_fen")).otherwise(0)).alias("best_day_fen"),
+            F.sum(F.when(F.col("drawn_lately"), F.col("withdrawn_fen")).otherwise(0)).alias("cashed_out_fen"),
         )
     )
-    quiet = F.date_diff("as_of", "last_sold")
-    return (
-        series.withColumns(
-            {
-                "sales_gap_days": F.coalesce(F.greatest("gap", quiet - 1), F.lit(GAP_DAYS)).cast("int"),
-                "quiet_days": quiet.cast("int"),
-            }
-        )
-        .drop("gap", "last_sold")
-        .join(_cashed_out(tiles, labels), ["seller_id", "as_of"], "full")
-    )
-
-
-def _cashed_out(tiles: DataFrame, labels: DataFrame) -> DataFrame:
-    key = ["seller_id", "as_of", "event_day"]
-    draws = (
-        _known(tiles.filter(F.col("drawn_fen") != 0), labels, DRAW_DAYS)
-        .groupBy(*key)
-        .agg(F.sum("drawn_fen").alias("drawn_fen"))
-        .filter(F.col("drawn_fen") > 0)
-    )
-    after = draws.select(
-        "seller_id",
-        "as_of",
-        F.explode(F.sequence("event_day", F.date_add("event_day", CASH_OUT_DAYS))).alias("event_day"),
-    ).distinct()
-    return (
-        _known(tiles.filter(F.col("withdrawn_fen") != 0), labels, DRAW_DAYS)
-        .join(after, key, "left_semi")
-        .groupBy("seller_id", "as_of")
-        .agg(F.sum("withdrawn_fen").alias("cashed_out_fen"))
-    )
-
-
-def _known(tiles: DataFrame, labels: DataFrame, window: int) -> DataFrame:
-    in_window = (F.col("event_day") < F.col("as_of")) & (F.col("event_day") >= F.date_sub("as_of", window))
-    return (
-        tiles.select("seller_id", "event_day", "arrival_day", *DAY_MEASURES)
-        .join(F.broadcast(labels.select("seller_id", "as_of")), "seller_id")
-        .filter(in_window & (F.col("arrival_day") < F.col("as_of")))
-    )
+    longest = F.coalesce(F.greatest("gap", F.col("quiet_days") - 1), F.lit(GAP_DAYS))
+    return series.withColumn("sales_gap_days", longest.cast("int")).drop("gap")

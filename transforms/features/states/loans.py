@@ -42,9 +42,18 @@ def loan_states_at(book: DataFrame, labels: DataFrame) -> DataFrame:
 
     Besides LOAN_STATES a row has `was_bad`: 30 days past due in the last 365 days, or written off.
     """
-    known = book.join(F.broadcast(labels.select("seller_id", "as_of")), "seller_id").filter(
-        F.col("arrival_day") < F.col("as_of")
-    )
+    return _states(book.join(F.broadcast(labels.select("seller_id", "as_of")), "seller_id"))
+
+
+def bad_sellers_at(book: DataFrame, as_of_days: DataFrame) -> DataFrame:
+    """Every seller with a loan as of each of the days (as_of): outstanding_fen, was_bad."""
+    states = _states(book.crossJoin(F.broadcast(as_of_days.select("as_of"))))
+    return states.select("seller_id", "as_of", "outstanding_fen", "was_bad")
+
+
+def _states(book: DataFrame) -> DataFrame:
+    """Rows of the loan book, each with an as-of day, to the states of their sellers."""
+    known = book.filter(F.col("arrival_day") < F.col("as_of")).repartition("seller_id", "as_of")
     by_loan = Window.partitionBy("seller_id", "as_of", "loan_id").orderBy("arrival_day")
     next_known = F.lead("arrival_day").over(by_loan)
     past_due = F.greatest(F.date_diff("until", "oldest_unpaid_due_on"), F.lit(0))

@@ -3,8 +3,7 @@
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from transforms.features.states.loans import loan_states_at
-from transforms.features.states.profiles import profile_states_at
+from transforms.features.states.loans import bad_sellers_at
 from transforms.features.states.state import State
 from transforms.groups.groups import groups_at
 
@@ -21,39 +20,29 @@ NETWORK_STATES = (
 def network_states_at(sellers: DataFrame, book: DataFrame, labels: DataFrame) -> DataFrame:
     """Labels (seller_id, as_of) with NETWORK_STATES, from bronze.sellers and silver.loan_book; of known profiles.
 
-    The others of a group need not be among the labels.
+    The others of a group need not be among the labels: every seller's state as of the labels' days is looked at.
     """
-    groups = groups_at(sellers, labels.select("as_of").distinct())
-    members = groups.filter(F.col("members") > 1)
+    days = labels.select("as_of").distinct()
     each = (
-        members.join(loan_states_at(book, members), ["seller_id", "as_of"], "left")
-        .join(profile_states_at(sellers, members), ["seller_id", "as_of"], "left")
+        groups_at(sellers, days)
+        .join(bad_sellers_at(book, days), ["seller_id", "as_of"], "left")
         .select(
             "seller_id",
             "as_of",
             "group_id",
-            F.coalesce("closed", F.lit(0)).cast("bigint").alias("closed"),
+            "members",
+            F.coalesce(F.col("closed_on") < F.col("as_of"), F.lit(False)).cast("bigint").alias("closed"),
             F.coalesce("was_bad", F.lit(False)).cast("bigint").alias("bad"),
             F.coalesce("outstanding_fen", F.lit(0)).alias("fen"),
         )
     )
-    of_others = each.select(
+    return each.select(
         "seller_id",
         "as_of",
+        F.col("members").alias("group_size"),
         _others("closed").alias("others_closed"),
         _others("bad").alias("others_bad"),
         _others("fen").alias("others_outstanding_fen"),
-    )
-    none = F.lit(0).cast("bigint")
-    return (
-        groups.join(F.broadcast(labels.select("seller_id", "as_of")), ["seller_id", "as_of"], "left_semi")
-        .join(of_others, ["seller_id", "as_of"], "left")
-        .select(
-            "seller_id",
-            "as_of",
-            F.col("members").alias("group_size"),
-            *(F.coalesce(name, none).alias(name) for name in ("others_closed", "others_bad", "others_outstanding_fen")),
-        )
     )
 
 

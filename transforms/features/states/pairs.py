@@ -5,7 +5,7 @@ from pyspark.sql import functions as F
 
 from transforms.features.states.state import State
 
-WINDOW_DAYS = 90
+PAIR_DAYS = 90
 TOP_BUYERS = 10
 MONTH_DAYS = 30
 CIRCLE_DAYS = 7
@@ -42,7 +42,7 @@ def pair_states_at(pairs: DataFrame, payees: DataFrame, labels: DataFrame) -> Da
     Only sellers with a buyer in the window. Every seller's pairs are read, since a buyer may have bought elsewhere.
     """
     days = labels.select("as_of").distinct()
-    bought = _known(pairs, days, WINDOW_DAYS).repartition("as_of", "buyer_id")
+    bought = _known(pairs, days, PAIR_DAYS).repartition("as_of", "buyer_id")
     in_last_month = F.col("event_day") >= F.date_sub("as_of", MONTH_DAYS)
     in_month_before = ~in_last_month & (F.col("event_day") >= F.date_sub("as_of", 2 * MONTH_DAYS))
     by_buyer = Window.partitionBy("as_of", "buyer_id")
@@ -87,19 +87,20 @@ def _circular(pairs: DataFrame, payees: DataFrame, labels: DataFrame) -> DataFra
     days = labels.select("as_of").distinct()
     key = ["as_of", "seller_id", "buyer_id"]
     paid_out = (
-        _known(payees.withColumnRenamed("payee_id", "buyer_id"), days, WINDOW_DAYS + CIRCLE_DAYS)
+        _known(payees.withColumnRenamed("payee_id", "buyer_id"), days, PAIR_DAYS + CIRCLE_DAYS)
         .groupBy(*key, F.col("event_day").alias("paid_out_on"))
         .agg(F.sum("paid_out_fen").alias("paid_out_fen"))
         .filter(F.col("paid_out_fen") > 0)
     )
     bought = (
         pairs.join(paid_out.select("seller_id", "buyer_id").distinct(), ["seller_id", "buyer_id"], "left_semi")
-        .transform(_known, days, WINDOW_DAYS)
+        .transform(_known, days, PAIR_DAYS)
         .groupBy(*key, "event_day")
         .agg(F.sum("paid_fen").alias("fen"))
     )
     is_near = F.abs(F.date_diff("event_day", "paid_out_on")) <= CIRCLE_DAYS
-    near = bought.join(paid_out, key).filter(is_near).select(*key, "event_day", "fen").distinct()
+    # an order counts once, however often its buyer was paid about then
+    near = bought.join(paid_out, key).filter(is_near).groupBy(*key, "event_day").agg(F.max("fen").alias("fen"))
     return near.groupBy("seller_id", "as_of").agg(F.sum("fen").alias("circular_fen"))
 
 
