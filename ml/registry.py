@@ -70,14 +70,14 @@ class Loaded:
 
 def check(uri: str) -> None:
     """Raise UserError, within seconds, where the registry does not answer: before hours of work that it should keep."""
-    with _client(uri) as client, _impatient():
-        try:
+    try:
+        with _impatient(), _client(uri) as client:
             client.search_registered_models(max_results=1)
-        except Exception as error:  # whatever a store of this kind raises: a wrong address has many faces
-            raise UserError(
-                f"registry {uri}: cannot be used: {_first_line(error)}. Check mlflow.tracking_uri: sqlite:///FILE, or"
-                " the http(s) address of an MLflow server that is up."
-            ) from None
+    except Exception as error:  # whatever a store of this kind raises: a wrong address has many faces
+        raise UserError(
+            f"registry {uri}: cannot be used: {_first_line(error)}. Check mlflow.tracking_uri: sqlite:///FILE, or the"
+            " http(s) address of an MLflow server that is up."
+        ) from None
 
 
 def register(uri: str, experiment: str, name: str, model: PipelineModel, evidence: Evidence) -> tuple[int, str]:

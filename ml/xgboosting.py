@@ -1,5 +1,6 @@
 """The challenger: XGBoost on Spark, which may only move the score the way that the catalogue expects."""
 
+import logging
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -34,6 +35,7 @@ def fit_xgboost(vectors: DataFrame, preparation: PipelineModel, inputs: Inputs, 
 
     One worker: a barrier stage wants all of its workers' slots at once, and the same rows give the same trees only so.
     """
+    logging.getLogger("XGBoost-PySpark").setLevel(logging.ERROR)
     directions = [_direction(name) for name in inputs.features] + [0] * len(inputs.flagged)
     wanted: dict[str, Any] = {
         "n_estimators": settings.trees,

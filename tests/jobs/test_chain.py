@@ -57,7 +57,8 @@ DAYS = 610
 TODAY = date(2026, 1, 1)
 CLOSED = FIRST_DAY + timedelta(days=DAYS - 4)
 AS_OF = CLOSED + timedelta(days=1)
-TRAINED_ON = date(2021, 8, 1)
+TRAINED_ON = date(2021, 9, 1)
+PLAN = Plan(Boosting(trees=5, depth=2, least_rows_a_leaf=10), TRAINED_ON, 3, 1)
 POLICY = load_policy("standard")
 DEFINITION = load_definition("standard")
 FIRST_NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
@@ -82,7 +83,7 @@ def lake(spark: SparkSession, folder: Path) -> Lake:
     ingest(lake, load_source("marketplace"), str(folder / "world" / "deliveries"), None, TODAY, None, str(CLOSED))
     aggregate(lake, CLOSED)
     training_set_by_cohorts(lake, date(2020, 10, 1), date(2021, 9, 1), DEFINITION)
-    train(lake, Plan(Boosting(trees=5, depth=2), TRAINED_ON, 3, 1), "trainer", POLICY)
+    train(lake, PLAN, "trainer", POLICY)
     promote(lake, "challenger", "officer", overrides_for(lake, 1), FIRST_NOON)
     features(lake, AS_OF)
     shutil.copytree(lake.root, folder / "before-scoring" / "lake")
@@ -198,7 +199,7 @@ def test_every_step_run_twice_changes_nothing(lake: Lake) -> None:
     decide(lake, AS_OF, POLICY)
     promote(lake, "1", "officer", overrides_for(lake, 1), FIRST_NOON)
     training_set_by_cohorts(lake, date(2020, 10, 1), date(2021, 9, 1), DEFINITION)
-    train(lake, Plan(Boosting(trees=5, depth=2), TRAINED_ON, 3, 1), "trainer", POLICY)
+    train(lake, PLAN, "trainer", POLICY)
     assert [run.run_id for run in lake.runs()] == before
 
 

@@ -158,7 +158,6 @@ def test_the_version_has_its_tags_and_the_run_its_evidence(lake: Lake) -> None:
         "auc_less_scorecard_low",
         "score_psi_out_of_time",
         "directions_reversed",
-        "adverse_impact_region",
         "grade_tests_failed",
         "points_off_most",
     }
