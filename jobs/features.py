@@ -70,14 +70,14 @@ def _advanced(run: Run, silver: Silver, as_of: date) -> DataFrame:
     run.facts |= held.facts
     state = rows_of(held, states)
     labels = known_by_state(state, silver.sellers, as_of)
-    return features_of_sums(sums_of(state, labels, wanted), silver, labels, lake.kinds_told())
+    return features_of_sums(sums_of(state, labels, wanted), silver.since(as_of), labels, lake.kinds_told())
 
 
 def _from_scratch(run: Run, silver: Silver, as_of: date, mode: str) -> DataFrame:
     _require_history(silver, as_of)
     labels = known_sellers(silver.sellers, silver.tiles, run.lake.spark.createDataFrame([(as_of,)], "as_of date"))
     if mode == "sweep":
-        return features_by_sweep(silver, labels, run.lake.kinds_told())
+        return features_by_sweep(silver, labels, run.lake.kinds_told(), first=as_of)
     orders, payments, loans = (run.read(table) for table in (ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS))
     return features_by_rebuild(Bronze(orders, payments, loans, silver.sellers), labels, run.lake.kinds_told())
 

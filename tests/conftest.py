@@ -20,6 +20,7 @@ SMALL = {
     "spark.buffer.pageSize": "1m",
     # plans of a hundred features are large, and Spark keeps the last thousand of them for its pages
     "spark.sql.ui.retainedExecutions": "20",
+    "spark.sql.ui.explainMode": "simple",
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC",
 }
 """For a handful of rows: to compile a query, or a method well, takes longer than to run it.

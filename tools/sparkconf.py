@@ -35,6 +35,10 @@ spark.python.sql.dataFrameDebugging.enabled false
 # The pages of a running job (data, plans, settings) need no password: nothing listens unless asked for.
 spark.ui.enabled false
 spark.ui.showConsoleProgress false
+
+# What those pages would show of a plan is written at every change of it: for a hundred features, half of the planning.
+spark.sql.ui.explainMode simple
+spark.sql.ui.retainedExecutions 20
 """
 
 # `$${{` is how log4j would keep its own variables; none is used. Standard output belongs to the commands.

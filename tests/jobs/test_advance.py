@@ -127,7 +127,7 @@ def test_what_cannot_be_is_refused_before_work_begins(spark: SparkSession, lake:
     with pytest.raises(UserError, match="closed through: none"):
         features(lake_at(spark, tmp_path / "empty"), AS_OF)
     path = lake.path(SELLER_DAY)
-    spark.sql(f"delete from delta.`{path}` where event_day = '{AS_OF - timedelta(days=3)}'")
+    spark.sql(f"delete from delta.`{path}` where event_day >= '{AS_OF - timedelta(days=30)}'")
     for step in (lambda: features(lake, AS_OF), lambda: aggregate(lake, CLOSED), lambda: verify(lake, AS_OF, None)):
         with pytest.raises(
             StepFailure, match=r"silver.seller_day: version \d+ \(DELETE.*edited by hand.*RESTORE TABLE"

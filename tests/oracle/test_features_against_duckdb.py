@@ -37,6 +37,7 @@ def rebuilt(lake: Lake, as_of: date) -> list[tuple[object, ...]]:
 
 
 # an example is a whole ledger of some 700 records and three as-of days: few examples, each of many stories
+@pytest.mark.full
 @pytest.mark.parametrize("examples", [1])
 def test_sweep_and_rebuild_give_what_duckdb_gives(
     spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, examples: int
