@@ -25,6 +25,8 @@ from transforms.tables.gold import SELLER_FEATURES, WINDOW_STATE
 from transforms.tables.silver import SELLER_DAY
 from transforms.tables.table import Table
 
+pytestmark = pytest.mark.full  # Spark plans a day of 128 features for half a minute
+
 CLOSED = FIRST_DAY + timedelta(days=DAYS)
 AS_OF = FIRST_DAY + timedelta(days=400)
 
@@ -58,7 +60,6 @@ def slice_of(lake: Lake, table: Table, day: date) -> list[tuple[object, ...]]:
     return sorted((tuple(row) for row in rows), key=repr)
 
 
-@pytest.mark.full
 def test_days_left_out_are_made_up_for_and_days_one_by_one_are_the_same(
     spark: SparkSession, lake: Lake, tmp_path: Path
 ) -> None:
@@ -83,7 +84,6 @@ def test_days_left_out_are_made_up_for_and_days_one_by_one_are_the_same(
     assert features(lake, after(-5)).values["carried on from"] is None
 
 
-@pytest.mark.full
 def test_a_new_sum_is_swept_and_the_others_are_carried_on(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     features(lake, AS_OF)
     full = newest_state(lake, AS_OF)
@@ -102,7 +102,6 @@ def test_a_new_sum_is_swept_and_the_others_are_carried_on(lake: Lake, monkeypatc
     assert verify(lake, after(1), None).failure == ""
 
 
-@pytest.mark.full
 def test_a_measure_newer_than_the_tiles_is_added_by_aggregate(lake: Lake) -> None:
     before = sorted(map(tuple, lake.read(SELLER_DAY).collect()), key=repr)
     with lake.run("aggregate", "as an older version made it", {}, {}) as run:

@@ -165,12 +165,10 @@ BREAKS: dict[str, tuple[Break | None, str]] = {
     "archived buyer counted as new": (archived_buyer_is_new, "back"),
     "active day counted twice": (active_day_counted_twice, "active"),
 }
-QUICK = ("sound",)
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.full) for name in BREAKS]
-)
+@pytest.mark.full  # Spark plans four ways of 128 features for two minutes
+@pytest.mark.parametrize("name", BREAKS)
 def test_verify_sees_it(
     spark: SparkSession, bronze: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

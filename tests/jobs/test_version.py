@@ -44,6 +44,8 @@ from transforms.features.catalogue import MODEL_INPUTS
 from transforms.tables.bronze import SELLERS
 from transforms.tables.gold import OUTCOMES, TRAINING_SET
 
+pytestmark = pytest.mark.full  # five minutes, most of them to fit three models
+
 POLICY = load_policy("standard")
 COHORTS = (date(2023, 1, 1), date(2023, 4, 1), date(2023, 7, 1), date(2024, 3, 1))
 TRAINED_ON = date(2024, 2, 1)

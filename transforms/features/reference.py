@@ -54,8 +54,8 @@ Then `make features-doc`. The column, its comment, the sums that the engine keep
 seller's page and this page come from the entry. A formula that names what there is not, a window that no state holds, a
 name used twice or a feature made of itself is refused when the catalogue is loaded, in a sentence that names the entry.
 
-A new **measure** is an entry in `transforms/tables/measures.py`, with the kinds of record that it needs; tiles made
-before do not have it. What cannot be summed is a **state** in `transforms/features/states/`.
+A new **measure** is an entry in `transforms/tables/measures.py`, with the kinds of record that it needs; the
+next `aggregate` adds it to the tiles of the closed days. What cannot be summed is a **state** in `transforms/features/states/`.
 """
 
 
