@@ -55,7 +55,8 @@ seller's page and this page come from the entry. A formula that names what there
 name used twice or a feature made of itself is refused when the catalogue is loaded, in a sentence that names the entry.
 
 A new **measure** is an entry in `transforms/tables/measures.py`, with the kinds of record that it needs; the
-next `aggregate` adds it to the tiles of the closed days. What cannot be summed is a **state** in `transforms/features/states/`.
+next `aggregate` adds it to the tiles of the closed days. What cannot be summed is a **state** in
+`transforms/features/states/`.
 """
 
 
