@@ -52,6 +52,8 @@ from tools import browser as browser_tools
 from transforms.tables.bronze import DELIVERIES
 from transforms.tables.gold import DECISIONS, SCORES, SELLER_FEATURES, SIGNOFFS, TRAINING_SET
 
+pytestmark = pytest.mark.full  # over fifteen minutes, most of them Spark's planning of wide features
+
 FIRST_DAY = date(2020, 9, 1)
 DAYS = 610
 TODAY = date(2026, 1, 1)
