@@ -248,7 +248,9 @@ def silver(events: Bronze) -> Silver:
     """The same summed, all arrival days at once."""
     pairs = pair_days(events.orders)
     none = pairs.limit(0)
-    changes = buyer_changes(pairs, none).unionByName(active_day_changes(pairs, none), allowMissingColumns=True)
+    changes = buyer_changes(pairs, none).unionByName(
+        active_day_changes(pairs, none.withColumnRenamed("orders", "paid_orders")), allowMissingColumns=True
+    )
     return Silver(
         seller_days(events.orders, events.payments, events.loans, changes.na.fill(0)),
         pairs,
