@@ -46,6 +46,7 @@ from transforms.tables.measures import MEASURES
 from transforms.tables.silver import SELLER_DAY
 from transforms.tiles.days import in_event_order, seller_days
 from transforms.windows.advance import advance, state_of, sums_of
+from transforms.windows.asked import EverySeller
 from transforms.windows.sweep import WindowSums, sweep
 
 FIRST_DAY = date(2024, 1, 1)
@@ -147,15 +148,11 @@ def build(lake: Lake, out: Path, events: int, days: int) -> None:
     last = FIRST_DAY + timedelta(days=days - 1)
     click.echo(f"bronze is there; {aggregate(lake, last).values}")
     as_of = last + timedelta(days=1)
-    labels = known_sellers(lake.read(SELLERS), lake.read(SELLER_DAY), _day(lake, as_of))
+    labels = known_sellers(lake.read(SELLERS), lake.read(SELLER_DAY), EverySeller(as_of))
     for with_buyers in (True, False):
         sums = wanted(with_buyers)
         state = state_of(sweep(lake.read(SELLER_DAY), labels, sums), sums)
         state.write.parquet(_state(out, as_of, with_buyers))
-
-
-def _day(lake: Lake, as_of: date) -> DataFrame:
-    return lake.spark.createDataFrame([(as_of,)], "as_of date")
 
 
 def _state(out: Path, as_of: date, with_buyers: bool) -> str:
@@ -185,8 +182,7 @@ def by_engine(lake: Lake, out: Path, as_of: date, with_buyers: bool, result: str
     path = _state(out, as_of, with_buyers)
     advance(state, tiles, yesterday, as_of, sums).write.mode("overwrite").parquet(path)
     now = lake.spark.read.parquet(path)
-    labels = now.filter("window_days = 36500").select("seller_id", F.lit(as_of).alias("as_of"))
-    sums_of(now, labels, sums).write.mode("overwrite").parquet(result)
+    sums_of(now, lake.read(SELLERS), as_of, sums).write.mode("overwrite").parquet(result)
 
 
 def _known(lake: Lake, as_of: date) -> DataFrame:

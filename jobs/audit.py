@@ -22,6 +22,7 @@ from transforms.outcomes.leaks import moved_features, other_outcomes, poisoned, 
 from transforms.outcomes.past_due import loan_segments, with_arrears
 from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS, SELLERS
 from transforms.tables.gold import OUTCOMES, TRAINING_SET
+from transforms.windows.asked import EverySeller
 
 NEWEST = "newest"
 CLEAN, LEAK = "clean", "leak"
@@ -86,7 +87,8 @@ def _future(run: Run, rows: DataFrame, days: int) -> tuple[str, str, str]:
     moved: dict[str, int] = {}
     for day in sorted(row["as_of"] for row in by_day):
         of_day = rows.filter(F.col("as_of") == F.lit(day))
-        rebuilt = features_by_rebuild(poisoned(bronze, day), of_day.select("seller_id", "as_of"), run.lake.kinds_told())
+        labels = of_day.select("seller_id", "as_of")
+        rebuilt = features_by_rebuild(poisoned(bronze, day), labels, EverySeller(day), run.lake.kinds_told())
         found = moved_features(of_day, rebuilt, features).collect()[0].asDict()
         moved = {name: moved.get(name, 0) + many for name, many in found.items()}
     told = [f"{name} in {many} rows" for name, many in moved.items() if many]

@@ -11,7 +11,7 @@ from conf.errors import UserError
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
 from jobs.lakehouse.explain import explain
 from jobs.lakehouse.lake import Lake, Run
-from jobs.lakehouse.window_states import HeldState, known_by_state, newest_state, rows_of, state_at
+from jobs.lakehouse.window_states import HeldState, newest_state, rows_of, state_at
 from transforms.features import catalogue
 from transforms.features.evaluate import wanted_sums
 from transforms.features.known import (
@@ -27,6 +27,7 @@ from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS
 from transforms.tables.gold import SELLER_FEATURES, WINDOW_STATE
 from transforms.tables.measures import MEASURES
 from transforms.windows.advance import sums_of
+from transforms.windows.asked import EverySeller
 
 
 def features(lake: Lake, as_of: date, mode: str = "advance") -> Report:
@@ -69,17 +70,19 @@ def _advanced(run: Run, silver: Silver, as_of: date) -> DataFrame:
         states = run.written(WINDOW_STATE)
     run.facts |= held.facts
     state = rows_of(held, states)
-    labels = known_by_state(state, silver.sellers, as_of)
-    return features_of_sums(sums_of(state, labels, wanted), silver.since(as_of), labels, lake.kinds_told())
+    profiled = silver.sellers.filter(F.greatest("changed_on", "arrival_day") < F.lit(as_of))
+    sums = sums_of(state, profiled, as_of, wanted)
+    return features_of_sums(sums, silver.since(as_of), EverySeller(as_of), lake.kinds_told())
 
 
 def _from_scratch(run: Run, silver: Silver, as_of: date, mode: str) -> DataFrame:
     _require_history(silver, as_of)
-    labels = known_sellers(silver.sellers, silver.tiles, run.lake.spark.createDataFrame([(as_of,)], "as_of date"))
+    asked = EverySeller(as_of)
+    labels = known_sellers(silver.sellers, silver.tiles, asked)
     if mode == "sweep":
-        return features_by_sweep(silver, labels, run.lake.kinds_told(), first=as_of)
+        return features_by_sweep(silver, labels, asked, run.lake.kinds_told(), as_of)
     orders, payments, loans = (run.read(table) for table in (ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS))
-    return features_by_rebuild(Bronze(orders, payments, loans, silver.sellers), labels, run.lake.kinds_told())
+    return features_by_rebuild(Bronze(orders, payments, loans, silver.sellers), labels, asked, run.lake.kinds_told())
 
 
 def _require_history(silver: Silver, as_of: date) -> None:

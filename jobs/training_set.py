@@ -28,6 +28,7 @@ from transforms.outcomes.cohorts import (
 from transforms.outcomes.past_due import loan_segments, with_arrears
 from transforms.tables.bronze import LOAN_EVENTS
 from transforms.tables.gold import OUTCOMES, TRAINING_SET
+from transforms.windows.asked import Chosen
 
 
 def cohorts_between(first_month: date, last_month: date) -> list[date]:
@@ -56,7 +57,7 @@ def training_set_by_cohorts(
             return _published_before(run)
         silver = _silver(run)
         as_of_days = lake.spark.createDataFrame([(day,) for day in days], "as_of date")
-        labels = known_sellers(silver.sellers, silver.tiles, as_of_days)
+        labels = known_sellers(silver.sellers, silver.tiles, Chosen(as_of_days))
         arrears = with_arrears(loan_segments(run.read(LOAN_EVENTS), known_by), definition)
         # the loans' stretches are few beside the ledger, and are read by each of the steps below
         arrears = arrears.persist()
@@ -72,7 +73,7 @@ def training_set_by_cohorts(
         written = run.written(OUTCOMES).filter(F.col("run_id") == run.run_id)
         run.facts = {"sample": sample, "definition": f"{definition.name} {definition.version}"}
         run.facts |= {"definition_as_json": definition.model_dump_json()}
-        told = _write_set(run, written.filter(F.col("outcome") != "unknown"), silver, known_by)
+        told = _write_set(run, written.filter(F.col("outcome") != "unknown"), silver, known_by, days[0])
         counts = {(row["before"], row["after"]): row["loans"] for row in rolled}
         return _with_roll_rates(told, counts)
 
@@ -119,17 +120,18 @@ def training_set_as_given(lake: Lake) -> Report:
         _write_outcomes(run, outcomes, GIVEN)
         run.facts = {"sample": GIVEN, "definition": "given by the source"}
         written = run.written(OUTCOMES).filter(F.col("run_id") == run.run_id)
-        return _write_set(run, written, _silver(run), known_by)
+        return _write_set(run, written, _silver(run), known_by, None)
 
 
 def _silver(run: Run) -> Silver:
     return Silver(*map(run.read, SILVER))
 
 
-def _write_set(run: Run, outcomes: DataFrame, silver: Silver, known_by: date) -> Report:
+def _write_set(run: Run, outcomes: DataFrame, silver: Silver, known_by: date, first: date | None) -> Report:
     # as connected today: groups only grow, so that whoever was connected at any cohort's day is on one side of a split
     groups = seller_groups(silver.sellers, known_by).select("seller_id", F.col("group_id").alias("connected"))
-    known = features_by_sweep(silver, outcomes.select("seller_id", "as_of"), run.lake.kinds_told())
+    labels = outcomes.select("seller_id", "as_of")
+    known = features_by_sweep(silver, labels, Chosen(labels), run.lake.kinds_told(), first)
     # a seller without a profile is a group of its own
     connected = outcomes.join(groups, "seller_id", "left").withColumn("group_id", F.coalesce("connected", "seller_id"))
     rows = connected.select(

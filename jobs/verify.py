@@ -31,6 +31,7 @@ from transforms.tables.gold import SELLER_FEATURES, WINDOW_STATE
 from transforms.tables.measures import MEASURES
 from transforms.tables.silver import LOAN_BOOK, SELLER_BUYER_DAY, SELLER_DAY
 from transforms.windows.advance import advance, state_of, sums_of
+from transforms.windows.asked import EverySeller
 from transforms.windows.compare import held_together
 from transforms.windows.rebuild import rebuild
 from transforms.windows.sweep import sweep
@@ -61,14 +62,15 @@ class Evidence:
     def sums(self) -> DataFrame:
         """The window sums by advance."""
         state = advance(self.state, self.silver.tiles, self.carried_from, self.as_of, wanted_sums())
-        return sums_of(state, self.labels, wanted_sums())
+        return sums_of(state, self.labels, self.as_of, wanted_sums())
 
     def ways(self) -> dict[str, DataFrame]:
         """The features by each way."""
+        silver, labels, asked, told = self.silver, self.labels, EverySeller(self.as_of), self.kinds_told
         return {
-            "sweep": features_by_sweep(self.silver, self.labels, self.kinds_told),
-            "advance": features_of_sums(self.sums, self.silver, self.labels, self.kinds_told),
-            "rebuild": features_by_rebuild(self.bronze, self.labels, self.kinds_told),
+            "sweep": features_by_sweep(silver, labels, asked, told, self.as_of),
+            "advance": features_of_sums(self.sums, silver.since(self.as_of), asked, told),
+            "rebuild": features_by_rebuild(self.bronze, labels, asked, told),
         }
 
 
@@ -108,8 +110,7 @@ def verify(lake: Lake, as_of: date, sellers: int | None) -> Report:
 
 
 def _labels(run: Run, as_of: date, sellers: int | None) -> DataFrame:
-    day = run.lake.spark.createDataFrame([(as_of,)], "as_of date")
-    labels = known_sellers(run.read(SELLERS), run.read(SELLER_DAY), day)
+    labels = known_sellers(run.read(SELLERS), run.read(SELLER_DAY), EverySeller(as_of))
     return labels if sellers is None else labels.orderBy(F.xxhash64("seller_id"), "seller_id").limit(sellers)
 
 

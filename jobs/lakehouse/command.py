@@ -125,9 +125,9 @@ def step(name: str, example: str) -> Callable[[Callable[..., Report]], click.Com
     def decorate(function: Callable[..., Report]) -> click.Command:
         @wraps(function)
         def run(
-            profile: str, lake: str | None, no_wait: bool, overrides: tuple[str, ...], as_json: bool, **options: Any
+            profile: str, lake: str | None, no_wait: bool, changes: tuple[str, ...], as_json: bool, **options: Any
         ) -> None:
-            told = [*overrides, *([f"lake.root={lake}"] if lake else []), *(["lake.wait_seconds=0"] if no_wait else [])]
+            told = [*changes, *([f"lake.root={lake}"] if lake else []), *(["lake.wait_seconds=0"] if no_wait else [])]
             settings = load_settings(profile, os.environ, told)
             report = function(Invocation(settings, as_json), **options)
             if as_json:
@@ -159,10 +159,10 @@ _SHARED_OPTIONS = (
     ),
     click.option("--lake", default=None, metavar="PATH", help="Root of the tables; short for --set lake.root=PATH."),
     click.option("--no-wait", is_flag=True, help="Stop at once where another step is writing the lake."),
-    click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting for this run."),
+    click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a setting for this run."),
     click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table."),
 )
-_SHARED_NAMES = frozenset({"profile", "lake", "no_wait", "overrides", "as_json"})
+_SHARED_NAMES = frozenset({"profile", "lake", "no_wait", "changes", "as_json"})
 
 
 def run_command(command: click.Command, arguments: list[str] | None = None) -> int:

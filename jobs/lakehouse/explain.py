@@ -21,6 +21,7 @@ from transforms.groups.groups import LINKING, seller_groups
 from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS
 from transforms.tables.gold import SELLER_FEATURES
 from transforms.tables.measures import MEASURES
+from transforms.windows.asked import Chosen
 from transforms.windows.sweep import sweep
 
 _EVENTS = {"order_event": ORDER_EVENTS, "payment_event": PAYMENT_EVENTS, "loan_event": LOAN_EVENTS}
@@ -102,7 +103,7 @@ def _worked_out(about: _Subject, feature: Feature) -> tuple[Row, Any]:
         payees=near.payees.filter(F.col("seller_id") == about.seller),
     )
     sums = sweep(own, label, wanted_sums([feature]))
-    made = inputs_of_sums(sums, silver, label, about.lake.kinds_told(), [feature])
+    made = inputs_of_sums(sums, silver, Chosen(label), about.lake.kinds_told(), [feature])
     row = made.select("*", value_of(feature).alias("value of the feature")).collect()[0]
     return row, row["value of the feature"]
 

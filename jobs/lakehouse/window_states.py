@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from datetime import date
 
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from jobs.lakehouse.lake import Lake
-from transforms.features.feature import EVER, column_of, window_sums_in
+from transforms.features.feature import column_of, window_sums_in
 from transforms.features.known import known_sellers
 from transforms.windows.advance import advance, merged, only, state_of
+from transforms.windows.asked import EverySeller
 from transforms.windows.sweep import WindowSums, sweep
 
 
@@ -61,15 +61,6 @@ def state_at(
             rows = only(rows, kept)
         parts.append(advance(rows, tiles, held.as_of, as_of, kept) if held.as_of < as_of else merged([rows], kept))
     if missing or held is None:
-        day = tiles.sparkSession.createDataFrame([(as_of,)], "as_of date")
-        labels = known_sellers(sellers, tiles, day)
+        labels = known_sellers(sellers, tiles, EverySeller(as_of))
         parts.append(state_of(sweep(tiles, labels, missing), missing))
     return parts[0] if len(parts) == 1 else merged(parts, wanted)
-
-
-def known_by_state(state: DataFrame, sellers: DataFrame, as_of: date) -> DataFrame:
-    """Labels (seller_id, as_of) of every seller known before a day, from the state as of it and the profiles."""
-    with_events = state.filter(F.col("window_days") == EVER).select(
-        "seller_id", F.date_sub(F.lit(as_of), 1).alias("arrival_day")
-    )
-    return known_sellers(sellers, with_events, state.sparkSession.createDataFrame([(as_of,)], "as_of date"))

@@ -21,6 +21,7 @@ from tests.jobs.test_invoices import FIRMS, INVOICES
 from transforms.features.catalogue import CATALOGUE
 from transforms.features.known import SILVER, Silver, features_by_sweep, known_sellers
 from transforms.tables.gold import SELLER_FEATURES
+from transforms.windows.asked import Chosen
 from transforms.windows.compare import held_together
 
 DAYS = 60
@@ -39,13 +40,12 @@ def same_by_days(lake: Lake, last: date) -> None:
         told = features(lake, as_of)
         assert told.values["carried on from"] == (str(as_of - timedelta(days=1)) if as_of != days[0] else None)
     silver = Silver(*map(lake.read, SILVER))
-    labels = known_sellers(
-        silver.sellers, silver.tiles, lake.spark.createDataFrame([(day,) for day in days], "as_of date")
-    )
+    asked = Chosen(lake.spark.createDataFrame([(day,) for day in days], "as_of date"))
+    labels = known_sellers(silver.sellers, silver.tiles, asked)
     # a row a seller and day, under one name
     one = F.concat_ws("/", "as_of", "seller_id").alias("seller_id")
     names = [feature.name for feature in CATALOGUE]
-    swept = features_by_sweep(silver, labels, lake.kinds_told()).select(one, *names)
+    swept = features_by_sweep(silver, labels, Chosen(labels), lake.kinds_told()).select(one, *names)
     advanced = lake.read(SELLER_FEATURES).select(one, *names)
     compared = held_together({"sweep": swept, "advance": advanced}, {f.name: f.type for f in CATALOGUE}).persist()
     odd = compared.filter(F.size("differences") > 0).limit(3).collect()

@@ -19,6 +19,7 @@ from transforms.features.known import Bronze, features_by_rebuild, known_sellers
 from transforms.tables.bronze import DELIVERIES, LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS, SELLERS
 from transforms.tables.gold import SELLER_FEATURES
 from transforms.tables.silver import SELLER_DAY
+from transforms.windows.asked import Chosen, EverySeller
 
 TODAY = FIRST_DAY + timedelta(days=900)
 
@@ -30,9 +31,13 @@ def rows_of(lake: Lake, run_id: str) -> list[tuple[object, ...]]:
 
 def rebuilt(lake: Lake, as_of: date) -> list[tuple[object, ...]]:
     sellers = lake.read(SELLERS)
-    labels = known_sellers(sellers, lake.read(SELLER_DAY), lake.spark.createDataFrame([(as_of,)], "as_of date"))
+    labels = known_sellers(sellers, lake.read(SELLER_DAY), EverySeller(as_of))
     events = [lake.read(table) for table in (ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS)]
-    rows = features_by_rebuild(Bronze(*events, sellers), labels, lake.kinds_told()).orderBy("seller_id").collect()
+    rows = (
+        features_by_rebuild(Bronze(*events, sellers), labels, Chosen(labels), lake.kinds_told())
+        .orderBy("seller_id")
+        .collect()
+    )
     return [tuple(row) for row in rows]
 
 

@@ -111,6 +111,6 @@ def test_the_three_ways_and_duckdb_agree(
             state = state_of(sweep(tiles, of_day, WANTED), WANTED).localCheckpoint()
         else:
             state = advance(state, tiles, before, as_of, WANTED).localCheckpoint()
-        assert_same(sums_of(state, of_day, WANTED), known(wanted, [as_of]), f"advance from {before} to {as_of}")
+        assert_same(sums_of(state, of_day, as_of, WANTED), known(wanted, [as_of]), f"advance from {before} to {as_of}")
         before = as_of
     tiles.unpersist()

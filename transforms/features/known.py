@@ -24,6 +24,7 @@ from transforms.tables.silver import LOAN_BOOK, SELLER_BALANCE, SELLER_BUYER_DAY
 from transforms.tiles.buyers import pair_days
 from transforms.tiles.loans import loan_states
 from transforms.tiles.payments import day_balances, payee_days
+from transforms.windows.asked import Asked
 from transforms.windows.rebuild import rebuild
 from transforms.windows.sweep import sweep
 
@@ -73,17 +74,18 @@ class Bronze:
 
 
 def features_by_sweep(
-    silver: Silver, labels: DataFrame, kinds_told: Collection[str], first: date | None = None
+    silver: Silver, labels: DataFrame, asked: Asked, kinds_told: Collection[str], first: date | None = None
 ) -> DataFrame:
     """Features of labels (seller_id, as_of; none twice), their sums by the sweep.
 
-    No label's as-of day is before `first`, where that is given: the states then read no more than they need.
+    `asked` are the labels, or every seller where all labels are of one day. No as-of day is before `first`, where that
+    is given: the states then read no more than they need.
     """
     sums = sweep(silver.tiles, labels, wanted_sums())
-    return features_of_sums(sums, silver.since(first) if first else silver, labels, kinds_told)
+    return features_of_sums(sums, silver.since(first) if first else silver, asked, kinds_told)
 
 
-def features_by_rebuild(bronze: Bronze, labels: DataFrame, kinds_told: Collection[str]) -> DataFrame:
+def features_by_rebuild(bronze: Bronze, labels: DataFrame, asked: Asked, kinds_told: Collection[str]) -> DataFrame:
     """The same from the bronze events alone: nothing that was summed before is read."""
     sums = rebuild(bronze.orders, bronze.payments, bronze.loans, labels, wanted_sums())
     anew = Silver(
@@ -94,29 +96,29 @@ def features_by_rebuild(bronze: Bronze, labels: DataFrame, kinds_told: Collectio
         payee_days(bronze.payments),
         day_balances(bronze.payments),
     )
-    return features_of_sums(sums, anew, labels, kinds_told)
+    return features_of_sums(sums, anew, asked, kinds_told)
 
 
-def features_of_sums(sums: DataFrame, silver: Silver, labels: DataFrame, kinds_told: Collection[str]) -> DataFrame:
+def features_of_sums(sums: DataFrame, silver: Silver, asked: Asked, kinds_told: Collection[str]) -> DataFrame:
     """Features of labels whose window sums are at hand: a row a label with first_day and every wanted sum."""
-    return evaluate(inputs_of_sums(sums, silver, labels, kinds_told))
+    return evaluate(inputs_of_sums(sums, silver, asked, kinds_told))
 
 
 def inputs_of_sums(
     sums: DataFrame,
     silver: Silver,
-    labels: DataFrame,
+    asked: Asked,
     kinds_told: Collection[str],
     features: Sequence[Feature] = CATALOGUE,
 ) -> DataFrame:
     """What the features are made of, for labels whose window sums are at hand: the sums, and the states they name."""
     makers: tuple[tuple[tuple[State, ...], Callable[[], DataFrame]], ...] = (
-        (DAY_STATES, lambda: day_states_at(silver.tiles, labels)),
-        (PAIR_STATES, lambda: pair_states_at(silver.pairs, silver.payees, labels)),
-        (BALANCE_STATES, lambda: balance_states_at(silver.balances, labels)),
-        (LOAN_STATES, lambda: loan_states_at(silver.book, labels).drop("was_bad")),
-        (PROFILE_STATES, lambda: profile_states_at(silver.sellers, labels)),
-        (NETWORK_STATES, lambda: network_states_at(silver.sellers, silver.book, labels)),
+        (DAY_STATES, lambda: day_states_at(silver.tiles, asked)),
+        (PAIR_STATES, lambda: pair_states_at(silver.pairs, silver.payees, asked)),
+        (BALANCE_STATES, lambda: balance_states_at(silver.balances, asked)),
+        (LOAN_STATES, lambda: loan_states_at(silver.book, asked).drop("was_bad")),
+        (PROFILE_STATES, lambda: profile_states_at(silver.sellers, asked)),
+        (NETWORK_STATES, lambda: network_states_at(silver.sellers, silver.book, asked)),
     )
     wanted = set(wanted_states(features))
     return inputs(sums, [make() for states, make in makers if wanted & set(states)], kinds_told, features)
@@ -152,10 +154,10 @@ def _days_of_events(bronze: Bronze) -> DataFrame:
     )
 
 
-def known_sellers(sellers: DataFrame, tiles: DataFrame, as_of_days: DataFrame) -> DataFrame:
-    """Labels (seller_id, as_of) of every seller with a profile or an event known before each of the days."""
+def known_sellers(sellers: DataFrame, tiles: DataFrame, asked: Asked) -> DataFrame:
+    """Labels (seller_id, as_of) of every seller with a profile or an event known before each of the days asked for."""
     profiled = sellers.select("seller_id", F.greatest(F.col("changed_on"), F.col("arrival_day")).alias("known"))
     first = (
         profiled.union(tiles.select("seller_id", "arrival_day")).groupBy("seller_id").agg(F.min("known").alias("known"))
     )
-    return first.join(F.broadcast(as_of_days), F.col("known") < F.col("as_of")).select("seller_id", "as_of")
+    return asked.of_days(first).filter(F.col("known") < F.col("as_of")).select("seller_id", "as_of")

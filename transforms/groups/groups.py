@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from transforms.windows.asked import Asked, EverySeller
+
 LINKING = ("owner_id", "payout_account_id", "device_id")
 """Attributes of a profile that connect the sellers who share a value of one."""
 
@@ -23,12 +25,11 @@ _GROUPS = "as_of date, seller_id string, group_id string, members bigint"
 
 def seller_groups(sellers: DataFrame, as_of: date) -> DataFrame:
     """Every seller of `bronze.sellers` known before `as_of`: seller_id, group_id, members; see `groups_at`."""
-    day = sellers.sparkSession.createDataFrame([(as_of,)], "as_of date")
-    return groups_at(sellers, day).drop("as_of", "closed_on")
+    return groups_at(sellers, EverySeller(as_of)).drop("as_of", "closed_on")
 
 
-def groups_at(sellers: DataFrame, as_of_days: DataFrame) -> DataFrame:
-    """A row a day of `as_of_days` (as_of; none twice) and seller known before it.
+def groups_at(sellers: DataFrame, asked: Asked) -> DataFrame:
+    """A row a day of `asked` and seller known before it, asked for or not.
 
     Columns: as_of, seller_id, closed_on as the seller's newest profile has it, group_id, members.
 
@@ -36,12 +37,11 @@ def groups_at(sellers: DataFrame, as_of_days: DataFrame) -> DataFrame:
     account stays in its group. `group_id` is the smallest seller_id of the group; a seller without links is a group of
     one. A day's links are held in the memory of one task: some 200 bytes a link.
     """
-    days = F.broadcast(as_of_days.select("as_of"))
     versions = sellers.withColumn("version", F.greatest("changed_on", "arrival_day"))
     newest = F.struct("changed_on", "arrival_day", "content_hash")
-    known = versions.join(days, F.col("version") < F.col("as_of"))
+    known = asked.of_days(versions).filter(F.col("version") < F.col("as_of"))
     members = known.groupBy("seller_id", "as_of").agg(F.max_by("closed_on", newest).alias("closed_on"))
-    linked = _links(versions, days).groupBy("as_of").applyInArrow(_connected, _GROUPS)
+    linked = _links(versions, asked).groupBy("as_of").applyInArrow(_connected, _GROUPS)
     return members.join(linked, ["seller_id", "as_of"], "left").select(
         "as_of",
         "seller_id",
@@ -51,7 +51,7 @@ def groups_at(sellers: DataFrame, as_of_days: DataFrame) -> DataFrame:
     )
 
 
-def _links(versions: DataFrame, as_of_days: DataFrame) -> DataFrame:
+def _links(versions: DataFrame, asked: Asked) -> DataFrame:
     """Pairs (as_of, seller_id, other_id): each seller with the smallest of those who share a value; some twice."""
     attributes = F.array(*(F.struct(F.lit(name).alias("name"), F.col(name).alias("value")) for name in LINKING))
     held = (
@@ -62,7 +62,8 @@ def _links(versions: DataFrame, as_of_days: DataFrame) -> DataFrame:
     )
     sharers = Window.partitionBy("as_of", "name", "value")
     return (
-        held.join(as_of_days, F.col("held_from") < F.col("as_of"))
+        asked.of_days(held)
+        .filter(F.col("held_from") < F.col("as_of"))
         .withColumns({"sharers": F.count(F.lit(1)).over(sharers), "other_id": F.min("seller_id").over(sharers)})
         .filter((F.col("sharers") <= MOST_SHARERS) & (F.col("seller_id") != F.col("other_id")))
         .select("as_of", "seller_id", "other_id")

@@ -164,59 +164,58 @@ def state_of(sums: DataFrame, wanted: WindowSums) -> DataFrame:
     return sums.select("seller_id", F.inline(F.array(*rows))).filter(_is_something(names))
 
 
-def sums_of(state: DataFrame, labels: DataFrame, wanted: WindowSums) -> DataFrame:
-    """A state as of one day -> the rows that `sweep` gives for labels of that day: a column a sum, one row a label."""
+def sums_of(state: DataFrame, profiled: DataFrame, as_of: date, wanted: WindowSums) -> DataFrame:
+    """A state as of a day -> what `sweep` gives for every seller known then: a row a seller, a column a sum.
+
+    Known are the sellers of the state, who have had an event, and those of `profiled` (seller_id; some may be there
+    several times): without an event their sums are 0.
+    """
     names = measures_of(windows_of(wanted))
-    both = state.select(*KEY, "first_day", F.lit(None).cast("date").alias("as_of"), *names).unionByName(
-        labels.select(
+    both = state.select(*KEY, "first_day", *names).unionByName(
+        profiled.select(
             "seller_id",
             F.lit(0).alias("window_days"),
             F.lit(None).cast("date").alias("first_day"),
-            "as_of",
             *(F.lit(None).cast("bigint").alias(name) for name in names),
         )
     )
-    plan = tuple(wanted)
+    plan, day = tuple(wanted), (as_of - date(1970, 1, 1)).days
     schema = ", ".join(
         ["seller_id string", "as_of date", "first_day date", *(f"{column_of(m, days)} bigint" for m, days in plan)]
     )
 
     def of_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return _wide(batches, plan)
+        return _wide(batches, day, plan)
 
     return both.repartition("seller_id").mapInArrow(of_partition, schema)
 
 
-def _wide(batches: Iterable[pa.RecordBatch], wanted: WindowSums) -> Iterator[pa.RecordBatch]:
+def _wide(batches: Iterable[pa.RecordBatch], as_of: int, wanted: WindowSums) -> Iterator[pa.RecordBatch]:
     gathered = [batch for batch in batches if batch.num_rows]
     if not gathered:
         return
     rows = pa.Table.from_batches(gathered)
     encoded = rows.column("seller_id").combine_chunks().dictionary_encode()
-    seller = encoded.indices.to_numpy(zero_copy_only=False)
+    sellers, seller = encoded.dictionary, encoded.indices.to_numpy(zero_copy_only=False)
     window = rows.column("window_days").to_numpy()
-    labels = np.flatnonzero(window == 0)
-    of_label = seller[labels]
     of_window = {days: np.flatnonzero(window == days) for days in {EVER, *(days for _, days in wanted)}}
     no_day = np.iinfo(np.int32).min
-    first = np.full(len(encoded.dictionary), no_day, dtype=np.int32)
+    first = np.full(len(sellers), no_day, dtype=np.int32)
     first_days = rows.column("first_day").cast(pa.int32()).fill_null(int(no_day)).to_numpy()
     first[seller[of_window[EVER]]] = first_days[of_window[EVER]]
     values = {name: rows.column(name).fill_null(0).to_numpy() for name, _ in wanted}
     columns: list[np.ndarray] = []
     for name, days in wanted:
-        of_sellers = np.zeros(len(encoded.dictionary), dtype=np.int64)
+        of_sellers = np.zeros(len(sellers), dtype=np.int64)
         of_sellers[seller[of_window[days]]] = values[name][of_window[days]]
-        columns.append(of_sellers[of_label])
-    as_of = rows.column("as_of").take(pa.array(labels))
-    for begin in range(0, len(labels), ROWS_A_BATCH):
+        columns.append(of_sellers)
+    for begin in range(0, len(sellers), ROWS_A_BATCH):
         part = slice(begin, begin + ROWS_A_BATCH)
-        first_of_part = first[of_label[part]]
         yield pa.RecordBatch.from_arrays(
             [
-                encoded.dictionary.take(pa.array(of_label[part])),
-                as_of.slice(begin, ROWS_A_BATCH).combine_chunks(),
-                pa.array(first_of_part, pa.int32(), mask=first_of_part == no_day).cast(pa.date32()),
+                sellers[part],
+                pa.array(np.full(len(first[part]), as_of, dtype=np.int32)).cast(pa.date32()),
+                pa.array(first[part], pa.int32(), mask=first[part] == no_day).cast(pa.date32()),
                 *(pa.array(column[part]) for column in columns),
             ],
             names=["seller_id", "as_of", "first_day", *(column_of(name, days) for name, days in wanted)],

@@ -9,6 +9,7 @@ from conf.source import load_source
 from tests.transforms.features import tiny
 from transforms.features.catalogue import CATALOGUE
 from transforms.features.known import features_by_rebuild, features_by_sweep
+from transforms.windows.asked import Chosen, EverySeller
 
 Value = float | int | None
 
@@ -192,9 +193,9 @@ def test_the_tiny_ledger_gives_what_was_worked_out(spark: SparkSession, way: str
     events = tiny.bronze(spark)
     kinds = load_source("marketplace").kinds_told()
     if way == "sums":
-        found = features_by_sweep(tiny.silver(events), tiny.labels(spark), kinds)
+        found = features_by_sweep(tiny.silver(events), tiny.labels(spark), EverySeller(tiny.AS_OF), kinds)
     else:
-        found = features_by_rebuild(events, tiny.labels(spark), kinds)
+        found = features_by_rebuild(events, tiny.labels(spark), Chosen(tiny.labels(spark)), kinds)
     rows = {row["seller_id"]: row.asDict() for row in found.collect()}
     wrong = {
         (seller, name): (rows[seller][name], wanted)
@@ -206,7 +207,7 @@ def test_the_tiny_ledger_gives_what_was_worked_out(spark: SparkSession, way: str
 
 
 def test_what_no_source_tells_is_unknown_and_not_none(spark: SparkSession) -> None:
-    found = features_by_sweep(tiny.silver(tiny.bronze(spark)), tiny.labels(spark), ())
+    found = features_by_sweep(tiny.silver(tiny.bronze(spark)), tiny.labels(spark), Chosen(tiny.labels(spark)), ())
     busy = found.filter("seller_id = 'busy'").collect()[0].asDict()
     assert {name for name in EXPECTED if busy[name] is not None} == KNOWN_WITHOUT_EVENTS
 

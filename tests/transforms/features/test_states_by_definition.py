@@ -12,6 +12,7 @@ from transforms.features.states.days import day_states_at
 from transforms.features.states.pairs import pair_states_at
 from transforms.tiles.buyers import pair_days
 from transforms.tiles.payments import day_balances, payee_days
+from transforms.windows.asked import Chosen
 
 FIRST = date(2024, 1, 1)
 AS_OF = [FIRST + timedelta(days=days) for days in (1, 95, 200, 201, 260)]
@@ -172,9 +173,9 @@ def test_states_are_what_they_mean(spark: SparkSession) -> None:
         "0L as withdrawn_fen",
     )
     states: list[DataFrame] = [
-        pair_states_at(pair_days(order_rows), payee_days(payment_rows), labels),
-        day_states_at(tiles, labels),
-        balance_states_at(day_balances(payment_rows), labels),
+        pair_states_at(pair_days(order_rows), payee_days(payment_rows), Chosen(labels)),
+        day_states_at(tiles, Chosen(labels)),
+        balance_states_at(day_balances(payment_rows), Chosen(labels)),
     ]
     joined = labels
     for state in states:

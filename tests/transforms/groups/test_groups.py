@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from transforms.groups.groups import LINKING, MOST_SHARERS, groups_at, seller_groups, smallest_reachable
+from transforms.windows.asked import Chosen
 
 DAY = date(2025, 3, 1)
 SCHEMA = (
@@ -88,7 +89,7 @@ def test_a_value_of_more_than_fifty_links_nobody(spark: SparkSession) -> None:
     # as of the day before, the fifty are still a group
     rows = groups_at(
         spark.createDataFrame([*of_fifty, one_more], SCHEMA),
-        spark.createDataFrame([(DAY,), (DAY - timedelta(days=1),)], "as_of date"),
+        Chosen(spark.createDataFrame([(DAY,), (DAY - timedelta(days=1),)], "as_of date")),
     )
     assert {(row.as_of, row.members) for row in rows.collect()} == {(DAY, 1), (DAY - timedelta(days=1), 50)}
 
@@ -120,7 +121,7 @@ def test_random_profiles_give_the_groups_of_a_union_find(spark: SparkSession, wo
     ]
     days = [DAY - timedelta(days=3), DAY]
     rows = groups_at(
-        spark.createDataFrame(versions, SCHEMA), spark.createDataFrame([(day,) for day in days], "as_of date")
+        spark.createDataFrame(versions, SCHEMA), Chosen(spark.createDataFrame([(day,) for day in days], "as_of date"))
     ).collect()
     for day in days:
         found = {row.seller_id: (row.group_id, row.members) for row in rows if row.as_of == day}

@@ -4,6 +4,7 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from transforms.features.states.state import State
+from transforms.windows.asked import Asked
 
 BALANCE_DAYS = 90
 LOOK_BACK_DAYS = 180
@@ -23,16 +24,14 @@ BALANCE_STATES = (
 )
 
 
-def balance_states_at(balances: DataFrame, labels: DataFrame) -> DataFrame:
-    """Labels (seller_id, as_of) with BALANCE_STATES, from silver.seller_balance; only sellers with a balance.
+def balance_states_at(balances: DataFrame, asked: Asked) -> DataFrame:
+    """(seller_id, as_of) with BALANCE_STATES, from silver.seller_balance; only sellers with a balance.
 
     A day without a movement has the balance of the day before.
     """
     in_reach = (F.col("event_day") < F.col("as_of")) & (F.col("event_day") >= F.date_sub("as_of", LOOK_BACK_DAYS))
     known = (
-        balances.join(F.broadcast(labels.select("seller_id", "as_of")), "seller_id")
-        .filter(in_reach & (F.col("arrival_day") < F.col("as_of")))
-        .repartition("seller_id", "as_of")
+        asked.of_sellers(balances).filter(in_reach & (F.col("arrival_day") < F.col("as_of"))).repartition("seller_id")
     )
     by_seller = Window.partitionBy("seller_id", "as_of").orderBy("event_day")
     until = F.coalesce(F.lead("event_day").over(by_seller), F.col("as_of"))

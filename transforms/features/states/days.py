@@ -4,6 +4,7 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from transforms.features.states.state import State
+from transforms.windows.asked import Asked
 
 WEEKS = 26
 GAP_DAYS = 180
@@ -41,18 +42,17 @@ DAY_STATES = (
 )
 
 
-def day_states_at(tiles: DataFrame, labels: DataFrame) -> DataFrame:
-    """Labels (seller_id, as_of) with DAY_STATES, from rows of silver.seller_day; only sellers with a day in them."""
+def day_states_at(tiles: DataFrame, asked: Asked) -> DataFrame:
+    """(seller_id, as_of) with DAY_STATES, from rows of silver.seller_day; only sellers with a day in them."""
     age = F.date_diff("as_of", "event_day")
     sales_days = max(7 * WEEKS, GAP_DAYS)
     # beyond half a year only draws and withdrawals count
     is_in_reach = (age >= 1) & ((age <= sales_days) | ((F.col("drawn_fen") != 0) | (F.col("withdrawn_fen") != 0)))
     known = (
-        tiles.select("seller_id", "event_day", "arrival_day", *DAY_MEASURES)
-        .join(F.broadcast(labels.select("seller_id", "as_of")), "seller_id")
+        asked.of_sellers(tiles.select("seller_id", "event_day", "arrival_day", *DAY_MEASURES))
         .filter(is_in_reach & (age <= DRAW_DAYS) & (F.col("arrival_day") < F.col("as_of")))
-        # all that follows is worked out where a label's days are: one exchange, and none to join the states
-        .repartition("seller_id", "as_of")
+        # all that follows is worked out where a seller's days are: one exchange, and none to join the states
+        .repartition("seller_id")
     )
     daily = known.groupBy("seller_id", "as_of", "event_day").agg(*(F.sum(name).alias(name) for name in DAY_MEASURES))
     in_order = Window.partitionBy("seller_id", "as_of").orderBy(F.unix_date("event_day"))

@@ -4,6 +4,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from transforms.features.states.state import State
+from transforms.windows.asked import Asked
 
 LONG_HELD_DAYS = 30
 """A loan repaid sooner proves little: its principal does not raise the next limit."""
@@ -37,23 +38,23 @@ LOAN_STATES = (
 )
 
 
-def loan_states_at(book: DataFrame, labels: DataFrame) -> DataFrame:
-    """Labels (seller_id, as_of) with what silver.loan_book knew of the seller's loans; only sellers with a loan.
+def loan_states_at(book: DataFrame, asked: Asked) -> DataFrame:
+    """(seller_id, as_of) with what silver.loan_book knew of the seller's loans; only sellers with a loan.
 
     Besides LOAN_STATES a row has `was_bad`: 30 days past due in the last 365 days, or written off.
     """
-    return _states(book.join(F.broadcast(labels.select("seller_id", "as_of")), "seller_id"))
+    return _states(asked.of_sellers(book))
 
 
-def bad_sellers_at(book: DataFrame, as_of_days: DataFrame) -> DataFrame:
-    """Every seller with a loan as of each of the days (as_of): outstanding_fen, was_bad."""
-    states = _states(book.crossJoin(F.broadcast(as_of_days.select("as_of"))))
+def bad_sellers_at(book: DataFrame, asked: Asked) -> DataFrame:
+    """Every seller with a loan, asked for or not, as of each of the days: outstanding_fen, was_bad."""
+    states = _states(asked.of_days(book))
     return states.select("seller_id", "as_of", "outstanding_fen", "was_bad")
 
 
 def _states(book: DataFrame) -> DataFrame:
     """Rows of the loan book, each with an as-of day, to the states of their sellers."""
-    known = book.filter(F.col("arrival_day") < F.col("as_of")).repartition("seller_id", "as_of")
+    known = book.filter(F.col("arrival_day") < F.col("as_of")).repartition("seller_id")
     by_loan = Window.partitionBy("seller_id", "as_of", "loan_id").orderBy("arrival_day")
     next_known = F.lead("arrival_day").over(by_loan)
     past_due = F.greatest(F.date_diff("until", "oldest_unpaid_due_on"), F.lit(0))

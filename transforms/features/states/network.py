@@ -6,6 +6,7 @@ from pyspark.sql import functions as F
 from transforms.features.states.loans import bad_sellers_at
 from transforms.features.states.state import State
 from transforms.groups.groups import groups_at
+from transforms.windows.asked import Asked
 
 _LOANS = ("loan_event.drawn",)
 
@@ -17,15 +18,14 @@ NETWORK_STATES = (
 )
 
 
-def network_states_at(sellers: DataFrame, book: DataFrame, labels: DataFrame) -> DataFrame:
-    """Labels (seller_id, as_of) with NETWORK_STATES, from bronze.sellers and silver.loan_book; of known profiles.
+def network_states_at(sellers: DataFrame, book: DataFrame, asked: Asked) -> DataFrame:
+    """(seller_id, as_of) with NETWORK_STATES, from bronze.sellers and silver.loan_book; of known profiles.
 
-    The others of a group need not be among the labels: every seller's state as of the labels' days is looked at.
+    The others of a group need not be asked for: every seller's state as of the days is looked at.
     """
-    days = labels.select("as_of").distinct()
     each = (
-        groups_at(sellers, days)
-        .join(bad_sellers_at(book, days), ["seller_id", "as_of"], "left")
+        groups_at(sellers, asked)
+        .join(bad_sellers_at(book, asked), ["seller_id", "as_of"], "left")
         .select(
             "seller_id",
             "as_of",

@@ -4,6 +4,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from transforms.features.states.state import State
+from transforms.windows.asked import Asked
 
 PAIR_DAYS = 90
 TOP_BUYERS = 10
@@ -36,17 +37,16 @@ PAIR_STATES = (
 )
 
 
-def pair_states_at(pairs: DataFrame, payees: DataFrame, labels: DataFrame) -> DataFrame:
-    """Labels (seller_id, as_of) with PAIR_STATES, from silver.seller_buyer_day and silver.seller_payee_day.
+def pair_states_at(pairs: DataFrame, payees: DataFrame, asked: Asked) -> DataFrame:
+    """(seller_id, as_of) with PAIR_STATES, from silver.seller_buyer_day and silver.seller_payee_day.
 
     Only sellers with a buyer in the window. Every seller's pairs are read, since a buyer may have bought elsewhere.
     """
-    days = labels.select("as_of").distinct()
-    bought = _known(pairs, days, PAIR_DAYS).repartition("as_of", "buyer_id")
+    bought = asked.of_windows(pairs, PAIR_DAYS).repartition("buyer_id")
     in_last_month = F.col("event_day") >= F.date_sub("as_of", MONTH_DAYS)
     in_month_before = ~in_last_month & (F.col("event_day") >= F.date_sub("as_of", 2 * MONTH_DAYS))
     by_buyer = Window.partitionBy("as_of", "buyer_id")
-    each = (
+    each = asked.only(
         bought.groupBy("as_of", "buyer_id", "seller_id")
         .agg(
             F.sum("orders").alias("orders"),
@@ -56,7 +56,6 @@ def pair_states_at(pairs: DataFrame, payees: DataFrame, labels: DataFrame) -> Da
         )
         .filter(F.col("orders") > 0)
         .withColumn("shops", F.count(F.lit(1)).over(by_buyer))
-        .join(F.broadcast(labels.select("seller_id", "as_of")), ["seller_id", "as_of"], "left_semi")
     )
     was_here = F.col("month_before") > 0
     exact = F.col("fen").cast("decimal(19,0)")
@@ -78,48 +77,25 @@ def pair_states_at(pairs: DataFrame, payees: DataFrame, labels: DataFrame) -> Da
             _count(was_here & (F.col("last_month") > 0)).alias("buyers_returned_30d"),
         )
         .join(top, ["seller_id", "as_of"])
-        .join(_circular(pairs, payees, labels), ["seller_id", "as_of"], "left")
+        .join(_circular(pairs, payees, asked), ["seller_id", "as_of"], "left")
     )
 
 
-def _circular(pairs: DataFrame, payees: DataFrame, labels: DataFrame) -> DataFrame:
+def _circular(pairs: DataFrame, payees: DataFrame, asked: Asked) -> DataFrame:
     """Amount of orders whose buyer the seller paid some days before or after; only sellers with such an order."""
-    days = labels.select("as_of").distinct()
     key = ["as_of", "seller_id", "buyer_id"]
     paid_out = (
-        _known(payees.withColumnRenamed("payee_id", "buyer_id"), days, PAIR_DAYS + CIRCLE_DAYS)
+        asked.of_windows(payees.withColumnRenamed("payee_id", "buyer_id"), PAIR_DAYS + CIRCLE_DAYS)
         .groupBy(*key, F.col("event_day").alias("paid_out_on"))
         .agg(F.sum("paid_out_fen").alias("paid_out_fen"))
         .filter(F.col("paid_out_fen") > 0)
     )
-    bought = (
-        pairs.join(paid_out.select("seller_id", "buyer_id").distinct(), ["seller_id", "buyer_id"], "left_semi")
-        .transform(_known, days, PAIR_DAYS)
-        .groupBy(*key, "event_day")
-        .agg(F.sum("paid_fen").alias("fen"))
-    )
+    of_payees = pairs.join(paid_out.select("seller_id", "buyer_id").distinct(), ["seller_id", "buyer_id"], "left_semi")
+    bought = asked.of_windows(of_payees, PAIR_DAYS).groupBy(*key, "event_day").agg(F.sum("paid_fen").alias("fen"))
     is_near = F.abs(F.date_diff("event_day", "paid_out_on")) <= CIRCLE_DAYS
     # an order counts once, however often its buyer was paid about then
     near = bought.join(paid_out, key).filter(is_near).groupBy(*key, "event_day").agg(F.max("fen").alias("fen"))
     return near.groupBy("seller_id", "as_of").agg(F.sum("fen").alias("circular_fen"))
-
-
-def _known(rows: DataFrame, days: DataFrame, window: int) -> DataFrame:
-    """Each as-of day with the rows of the window before it that were known then.
-
-    By the month of the event, so that the join is by hash and no row meets every as-of day.
-    """
-    first = F.date_sub("as_of", window)
-    months = days.select(
-        "as_of",
-        F.explode(F.sequence(F.trunc(first, "month"), F.col("as_of"), F.expr("interval 1 month"))).alias("month"),
-    )
-    in_window = (F.col("event_day") >= first) & (F.col("event_day") < F.col("as_of"))
-    return (
-        rows.withColumn("month", F.trunc("event_day", "month"))
-        .join(F.broadcast(months), "month")
-        .filter(in_window & (F.col("arrival_day") < F.col("as_of")))
-    )
 
 
 def _orders_while(condition: Column) -> Column:

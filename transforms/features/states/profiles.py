@@ -5,6 +5,7 @@ from pyspark.sql import functions as F
 
 from transforms.features.states.state import State
 from transforms.groups.groups import LINKING
+from transforms.windows.asked import Asked
 
 POINTS_DAYS = 180
 """Penalty points are compared with those of this many days ago."""
@@ -30,14 +31,13 @@ PROFILE_STATES = (
 )
 
 
-def profile_states_at(sellers: DataFrame, labels: DataFrame) -> DataFrame:
-    """Labels (seller_id, as_of) with the newest profile version known then; only sellers with one.
+def profile_states_at(sellers: DataFrame, asked: Asked) -> DataFrame:
+    """(seller_id, as_of) with the newest profile version known then; only sellers with one.
 
     Of versions of one day the one learned last counts; a seller's versions are few, so that all are compared.
     """
-    known = sellers.join(F.broadcast(labels.select("seller_id", "as_of")), "seller_id").filter(
-        (F.col("changed_on") < F.col("as_of")) & (F.col("arrival_day") < F.col("as_of"))
-    )
+    is_known = (F.col("changed_on") < F.col("as_of")) & (F.col("arrival_day") < F.col("as_of"))
+    known = asked.of_sellers(sellers).filter(is_known).repartition("seller_id")
     in_order = Window.partitionBy("seller_id", "as_of").orderBy("changed_on", "arrival_day", "content_hash")
     order = F.struct("changed_on", "arrival_day", "content_hash")
     is_old = F.col("changed_on") < F.date_sub("as_of", POINTS_DAYS)
