@@ -14,6 +14,9 @@ from jobs.pages.cost import write_cost_plot
 
 _INTAKE = ("deliveries", "records in", "accepted", "duplicate", "quarantined")
 
+_TOLD = {"train": ("train_rows", "train_auc", "evaluated_auc", "scorecard_auc", "evaluated_bad_groups")}
+"""Of a step with dozens of figures, those that a line of the table has room for: the card has all."""
+
 
 def status(lake: Lake) -> Report:
     """The newest run of every step and slice, with its figures and seconds, and the totals of the intake."""
@@ -95,7 +98,8 @@ def _totals(runs: Sequence[Published]) -> dict[str, float]:
 
 
 def _in_words(run: Published) -> str:
-    numbers = {name: int(value) if value == int(value) else value for name, value in run.figures.items()}
+    told = {name: run.figures[name] for name in _TOLD.get(run.step, run.figures) if name in run.figures}
+    numbers = {name: int(value) if value == int(value) else value for name, value in told.items()}
     return ", ".join(f"{name.replace('_', ' ')} {shown(value)}" for name, value in numbers.items())
 
 

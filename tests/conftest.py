@@ -21,6 +21,8 @@ SMALL = {
     # plans of a hundred features are large, and Spark keeps the last thousand of them for its pages
     "spark.sql.ui.retainedExecutions": "20",
     "spark.sql.ui.explainMode": "simple",
+    # as in conf/local.yml: else every path of a few hundred deliveries is listed by a task of its own
+    "spark.sql.sources.parallelPartitionDiscovery.threshold": "100000",
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC",
 }
 """For a handful of rows: to compile a query, or a method well, takes longer than to run it.

@@ -56,8 +56,8 @@ def state_at(
     parts: list[DataFrame] = []
     if held is not None:
         rows = rows_of(held, states)
-        if not held.sums <= set(wanted):
-            # a sum that is no longer wanted is not carried on, nor taken for up to date later
+        if held.sums != set(wanted):
+            # a sum that is no longer wanted is not carried on, and one that the state was not told to hold is swept
             rows = only(rows, kept)
         parts.append(advance(rows, tiles, held.as_of, as_of, kept) if held.as_of < as_of else merged([rows], kept))
     if missing or held is None:
