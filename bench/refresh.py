@@ -47,7 +47,8 @@ from transforms.tables.silver import SELLER_DAY
 from transforms.tiles.days import in_event_order, seller_days
 from transforms.windows.advance import advance, state_of, sums_of
 from transforms.windows.asked import EverySeller
-from transforms.windows.sweep import WindowSums, sweep
+from transforms.windows.sweep import sweep
+from transforms.windows.wide import WindowSums
 
 FIRST_DAY = date(2024, 1, 1)
 WINDOWS = (7, 30, 90, 180, 365)

@@ -10,7 +10,8 @@ from transforms.features.feature import column_of, window_sums_in
 from transforms.features.known import known_sellers
 from transforms.windows.advance import advance, merged, only, state_of
 from transforms.windows.asked import EverySeller
-from transforms.windows.sweep import WindowSums, sweep
+from transforms.windows.sweep import sweep
+from transforms.windows.wide import WindowSums
 
 
 @dataclass(frozen=True)

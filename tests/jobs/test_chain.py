@@ -3,13 +3,8 @@
 import json
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -17,8 +12,6 @@ import pytest
 import yaml
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 
 from conf.errors import StepFailure, UserError
@@ -46,9 +39,9 @@ from jobs.training_set import training_set_by_cohorts
 from ml.fitting import Plan
 from ml.gates import PASS
 from ml.pipeline import Boosting
+from tests.browser import chromium, fits, mlflow_server
 from tests.conftest import PROJECT, SMALL, lake_at
 from tests.oracle.test_features_against_duckdb import rebuilt, rows_of
-from tools import browser as browser_tools
 from transforms.tables.bronze import DELIVERIES
 from transforms.tables.gold import DECISIONS, SCORES, SELLER_FEATURES, SIGNOFFS, TRAINING_SET
 
@@ -274,63 +267,12 @@ def test_the_pages_hold_in_a_browser(lake: Lake, folder: Path) -> None:
     seller = lake.read(DECISIONS).orderBy("outcome", "seller_id").first()["seller_id"]
     page = folder / "record.html"
     page.write_text(to_html(record(lake, seller, None, POLICY)), "utf-8")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen(
-        [
-            Path(sys.executable).parent / "mlflow",
-            "server",
-            "--backend-store-uri",
-            lake.settings.mlflow.tracking_uri,
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            "--workers",
-            "1",
-        ],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        with chromium() as browser:
-            browser.get(page.as_uri())
-            assert seller in browser.find_element("tag name", "body").text
-            # nothing wider than the window, on a telephone too
-            for width in (390, 1200):
-                browser.set_window_size(width, 1000)
-                assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
-            _wait_for(port)
-            browser.get(f"http://127.0.0.1:{port}/#/models/seller-credit/versions/1")
-            told = WebDriverWait(browser, 60).until(lambda b: "out of time" in b.find_element("tag name", "body").text)
-            assert told
-            browser.save_screenshot(str(folder / "mlflow.png"))
-    finally:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
-
-
-@contextmanager
-def chromium() -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    found = next(filter(None, map(shutil.which, browser_tools.NAMES["chromium"])))
-    options.binary_location = found
-    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
-    try:
-        yield driver
-    finally:
-        driver.quit()
-
-
-def _wait_for(port: int) -> None:
-    for _ in range(120):
-        with socket.socket() as client:
-            if client.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.5)
-    raise TimeoutError(f"MLflow did not listen on {port}")
+    with mlflow_server(lake.settings.mlflow.tracking_uri, folder) as address, chromium() as browser:
+        browser.get(page.as_uri())
+        assert seller in browser.find_element("tag name", "body").text
+        for width in (390, 1280):
+            assert fits(browser, width)
+        browser.get(f"{address}/#/models/seller-credit/versions/1")
+        told = WebDriverWait(browser, 60).until(lambda b: "out of time" in b.find_element("tag name", "body").text)
+        assert told
+        browser.save_screenshot(str(folder / "mlflow.png"))

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from conf.errors import UserError
@@ -50,6 +51,15 @@ def test_every_error_of_a_mapping_is_told_with_its_line(tmp_path: Path) -> None:
     told = "\n".join(error.value.problems)
     for wanted in ("mine.yml:3", "Nowhere", "colour", "unit is missing", "'sold' is none of", "seller_id: is missing"):
         assert wanted in told
+
+
+@pytest.mark.parametrize("name", list(steps.commands))
+def test_no_two_options_of_a_step_share_a_name(name: str) -> None:
+    command = steps.commands[name]
+    commands = list(command.commands.values()) if isinstance(command, click.Group) else [command]
+    for one in commands:
+        names = [param.name for param in one.params]
+        assert len(names) == len(set(names)), one.name
 
 
 @pytest.mark.parametrize(

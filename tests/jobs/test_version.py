@@ -3,17 +3,12 @@
 import csv
 import io
 import math
-import os
 import random
 import re
-import shutil
-import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -24,8 +19,6 @@ import pytest
 from mlflow import MlflowClient
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 
 from conf.errors import UserError
@@ -38,8 +31,8 @@ from ml.algorithms import ALGORITHMS
 from ml.fitting import Plan, problems_of
 from ml.pipeline import Boosting
 from ml.registry import load
+from tests.browser import chromium, fits, mlflow_server
 from tests.conftest import SMALL, lake_at
-from tools import browser as browser_tools
 from transforms.features.catalogue import MODEL_INPUTS
 from transforms.tables.bronze import SELLERS
 from transforms.tables.gold import OUTCOMES, TRAINING_SET
@@ -296,8 +289,7 @@ def test_the_pages_of_a_version_say_what_a_reviewer_looks_for(lake: Lake, tmp_pa
         browser.set_window_size(1280, 2400)
         read(card.as_uri(), "Insufficient evidence", "Gates", "leak-audit", "owner type", "north", "Worst misses")
         for width in (390, 1280):
-            browser.set_window_size(width, 1000)
-            assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+            assert fits(browser, width)
         browser.set_window_size(1280, 2400)
         read(
             f"{address}/#/models/{settings.model}/versions/1",
@@ -308,41 +300,3 @@ def test_the_pages_of_a_version_say_what_a_reviewer_looks_for(lake: Lake, tmp_pa
         page = f"{address}/#/experiments/{run.info.experiment_id}/runs/{version.run_id}"
         read(page, "evaluated_auc", "gold.training_set", "Wang Fang")
         read(f"{page}/artifacts", "card.html", "tables", "plots")
-
-
-@contextmanager
-def mlflow_server(uri: str, folder: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = [Path(sys.executable).parent / "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1"]
-    server = subprocess.Popen(
-        [*words, "--port", str(port), "--workers", "1"],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        for _ in range(240):
-            with socket.socket() as asked:
-                if asked.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
-
-
-@contextmanager
-def chromium() -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.binary_location = next(filter(None, map(shutil.which, browser_tools.NAMES["chromium"])))
-    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
-    try:
-        yield driver
-    finally:
-        driver.quit()

@@ -10,7 +10,7 @@ The state is long, a row a seller and window, so that it is one narrow sum; wind
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
-from functools import reduce
+from functools import partial, reduce
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +18,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from transforms.features.feature import EVER, column_of
-from transforms.windows.sweep import ROWS_A_BATCH, WindowSums
+from transforms.windows.wide import WindowSums, by_sellers, wide_batches
 
 KEY = ("seller_id", "window_days")
 
@@ -179,22 +179,11 @@ def sums_of(state: DataFrame, profiled: DataFrame, as_of: date, wanted: WindowSu
             *(F.lit(None).cast("bigint").alias(name) for name in names),
         )
     )
-    plan, day = tuple(wanted), (as_of - date(1970, 1, 1)).days
-    schema = ", ".join(
-        ["seller_id string", "as_of date", "first_day date", *(f"{column_of(m, days)} bigint" for m, days in plan)]
-    )
-
-    def of_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return _wide(batches, day, plan)
-
-    return both.repartition("seller_id").mapInArrow(of_partition, schema)
+    day = (as_of - date(1970, 1, 1)).days
+    return by_sellers(both, partial(_widened, as_of=day, wanted=tuple(wanted)), wanted)
 
 
-def _wide(batches: Iterable[pa.RecordBatch], as_of: int, wanted: WindowSums) -> Iterator[pa.RecordBatch]:
-    gathered = [batch for batch in batches if batch.num_rows]
-    if not gathered:
-        return
-    rows = pa.Table.from_batches(gathered)
+def _widened(rows: pa.Table, as_of: int, wanted: WindowSums) -> Iterator[pa.RecordBatch]:
     encoded = rows.column("seller_id").combine_chunks().dictionary_encode()
     sellers, seller = encoded.dictionary, encoded.indices.to_numpy(zero_copy_only=False)
     window = rows.column("window_days").to_numpy()
@@ -204,19 +193,9 @@ def _wide(batches: Iterable[pa.RecordBatch], as_of: int, wanted: WindowSums) -> 
     first_days = rows.column("first_day").cast(pa.int32()).fill_null(int(no_day)).to_numpy()
     first[seller[of_window[EVER]]] = first_days[of_window[EVER]]
     values = {name: rows.column(name).fill_null(0).to_numpy() for name, _ in wanted}
-    columns: list[np.ndarray] = []
+    sums: list[np.ndarray] = []
     for name, days in wanted:
         of_sellers = np.zeros(len(sellers), dtype=np.int64)
         of_sellers[seller[of_window[days]]] = values[name][of_window[days]]
-        columns.append(of_sellers)
-    for begin in range(0, len(sellers), ROWS_A_BATCH):
-        part = slice(begin, begin + ROWS_A_BATCH)
-        yield pa.RecordBatch.from_arrays(
-            [
-                sellers[part],
-                pa.array(np.full(len(first[part]), as_of, dtype=np.int32)).cast(pa.date32()),
-                pa.array(first[part], pa.int32(), mask=first[part] == no_day).cast(pa.date32()),
-                *(pa.array(column[part]) for column in columns),
-            ],
-            names=["seller_id", "as_of", "first_day", *(column_of(name, days) for name, days in wanted)],
-        )
+        sums.append(of_sellers)
+    yield from wide_batches(sellers, np.full(len(sellers), as_of), first, first != no_day, sums)

@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 
 from transforms.features.feature import EVER, column_of
 from transforms.tables.measures import MEASURES
-from transforms.windows.sweep import WindowSums
+from transforms.windows.wide import WindowSums
 
 _BUYER_MEASURES = ("active_days", "last_buyers", "first_buyers", "second_last_buyers")
 

@@ -5,23 +5,19 @@ tile (arrival a after event e) counts for the as-of days max(a, e)+1 to e+w, so 
 one that arrived later than e+w-1 never counts in the window.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from transforms.features.feature import column_of
+from transforms.windows.wide import WindowSums, by_sellers, wide_batches
 
 _SPAN = np.int64(1) << 20
 """Days that one seller's part of the search key has room for: 2,870 years."""
-
-ROWS_A_BATCH = 10_000
-
-WindowSums = Sequence[tuple[str, int]]
-"""(measure, days) of each wanted sum, in the order of its column."""
 
 
 def sweep(tiles: DataFrame, labels: DataFrame, wanted: WindowSums) -> DataFrame:
@@ -47,22 +43,10 @@ def sweep(tiles: DataFrame, labels: DataFrame, wanted: WindowSums) -> DataFrame:
             *(F.lit(0).cast("bigint").alias(measure) for measure in measures),
         )
     )
-    schema = ", ".join(
-        ["seller_id string", "as_of date", "first_day date", *(f"{column_of(m, days)} bigint" for m, days in wanted)]
-    )
-    plan = tuple(wanted)
-
-    def of_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return _sweep_partition(batches, plan)
-
-    return both.repartition("seller_id").mapInArrow(of_partition, schema)
+    return by_sellers(both, partial(_swept, wanted=tuple(wanted)), wanted)
 
 
-def _sweep_partition(batches: Iterable[pa.RecordBatch], wanted: WindowSums) -> Iterator[pa.RecordBatch]:
-    gathered = [batch for batch in batches if batch.num_rows]
-    if not gathered:
-        return
-    rows = pa.Table.from_batches(gathered)
+def _swept(rows: pa.Table, wanted: WindowSums) -> Iterator[pa.RecordBatch]:
     sellers = rows.column("seller_id").combine_chunks().dictionary_encode()
     seller = sellers.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     event = rows.column("event_day").to_numpy().astype(np.int64)
@@ -81,7 +65,7 @@ def _sweep_partition(batches: Iterable[pa.RecordBatch], wanted: WindowSums) -> I
     start_key = np.sort(seller[late] * _SPAN + start)
     known_from, known_to = _bounds(start_key, base, base + label_day + 1)
 
-    columns: dict[str, np.ndarray] = {}
+    sums: dict[tuple[str, int], np.ndarray] = {}
     to_day = np.searchsorted(on_time_key, base + label_day, side="left")
     look_ups: dict[int, _WindowLookUp] = {}
     for measure in sorted({name for name, _ in wanted}):
@@ -92,7 +76,7 @@ def _sweep_partition(batches: Iterable[pa.RecordBatch], wanted: WindowSums) -> I
                 look_ups[days] = _look_up(days, on_time_key, late, seller, event, start, base, label_day)
             window = look_ups[days]
             entered, left = _running(values[window.by_start]), _running(values[window.by_end])
-            columns[column_of(measure, days)] = (
+            sums[measure, days] = (
                 (total[to_day] - total[window.from_day])
                 + (entered[window.entered_to] - entered[window.entered_from])
                 - (left[window.left_to] - left[window.left_from])
@@ -101,17 +85,7 @@ def _sweep_partition(batches: Iterable[pa.RecordBatch], wanted: WindowSums) -> I
         on_time_key, start_key, seller[late_by_start], event[late_by_start], base, to_day, known_from, known_to
     )
     names = sellers.dictionary.take(pa.array(label_seller))
-    for begin in range(0, len(label_rows), ROWS_A_BATCH):
-        part = slice(begin, begin + ROWS_A_BATCH)
-        arrays = [
-            names.slice(begin, ROWS_A_BATCH),
-            pa.array(label_day[part].astype(np.int32), pa.int32()).cast(pa.date32()),
-            pa.array(first[part].astype(np.int32), pa.int32(), mask=first[part] < 0).cast(pa.date32()),
-            *(pa.array(columns[column_of(m, days)][part]) for m, days in wanted),
-        ]
-        yield pa.RecordBatch.from_arrays(
-            arrays, names=["seller_id", "as_of", "first_day", *(column_of(m, days) for m, days in wanted)]
-        )
+    yield from wide_batches(names, label_day, first, first >= 0, [sums[sum_] for sum_ in wanted])
 
 
 def _running(values: np.ndarray) -> np.ndarray:
