@@ -66,7 +66,7 @@ def _advanced(run: Run, silver: Silver, as_of: date) -> DataFrame:
         held = HeldState(as_of, run.run_id, frozenset(wanted))
         unwanted = {name: F.lit(None).cast("bigint") for name in MEASURES if name not in rows.columns}
         of_slice = {"as_of": F.lit(as_of), "run_id": F.lit(run.run_id)}
-        run.replace(WINDOW_STATE, rows.withColumns(unwanted | of_slice), held.where)
+        run.replace(WINDOW_STATE, rows.withColumns(unwanted | of_slice), held.where_with_outdated)
         states = run.written(WINDOW_STATE)
     run.facts |= held.facts
     state = rows_of(held, states)

@@ -1,7 +1,7 @@
 """The window sums that the lake holds: which day's state there is, and the state of another day made from it."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 from pyspark.sql import DataFrame
 
@@ -12,6 +12,9 @@ from transforms.windows.advance import advance, merged, only, state_of
 from transforms.windows.asked import EverySeller
 from transforms.windows.sweep import sweep
 from transforms.windows.wide import WindowSums
+
+KEPT_DAYS = 40
+"""States are as large as the list of sellers: those of so many days before the newest are kept, and older days swept."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,11 @@ class HeldState:
         return f"as_of = '{self.as_of}' and run_id = '{self.run_id}'"
 
     @property
+    def where_with_outdated(self) -> str:
+        """The slice, and all that is no longer kept once it is there."""
+        return f"({self.where}) or as_of < '{self.as_of - timedelta(days=KEPT_DAYS)}'"
+
+    @property
     def facts(self) -> dict[str, str]:
         """How a run tells of it."""
         return {"state": self.run_id, "sums": " ".join(sorted(column_of(*sum_) for sum_ in self.sums))}
@@ -35,7 +43,9 @@ class HeldState:
 
 def newest_state(lake: Lake, last: date) -> HeldState | None:
     """The published state of the newest day up to `last` that was made of the lake's tiles as they are."""
-    states = [run for run in lake.runs() if run.step == "features" and "state" in run.facts and run.as_of <= last]
+    states = [run for run in lake.runs() if run.step == "features" and "state" in run.facts]
+    kept_from = max((run.as_of for run in states), default=last) - timedelta(days=KEPT_DAYS)
+    states = [run for run in states if kept_from <= run.as_of <= last]
     # of two of one day the later run's, which holds what newer features want
     for run in sorted(states, key=lambda run: (run.as_of, run.sequence), reverse=True):
         if run.facts["news"] == lake.news_digest(run.as_of):

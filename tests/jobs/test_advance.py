@@ -119,6 +119,15 @@ def test_a_measure_newer_than_the_tiles_is_added_by_aggregate(lake: Lake) -> Non
     features(lake, AS_OF)
 
 
+def test_states_of_long_ago_are_dropped_and_not_looked_for(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(window_states, "KEPT_DAYS", 1)
+    for days in (0, 1, 2):
+        features(lake, after(days))
+    held = {row["as_of"] for row in lake.read(WINDOW_STATE).select("as_of").distinct().collect()}
+    assert held == {after(1), after(2)}
+    assert newest_state(lake, after(0)) is None and newest_state(lake, after(1)) is not None
+
+
 def test_what_cannot_be_is_refused_before_work_begins(spark: SparkSession, lake: Lake, tmp_path: Path) -> None:
     runs = [run.run_id for run in lake.runs()]
     with pytest.raises(UserError, match="nothing was known of any seller: the first news arrived on"):
