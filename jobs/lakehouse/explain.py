@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from conf.errors import UserError
 from jobs.lakehouse.command import Report
 from jobs.lakehouse.lake import Lake
-from transforms.features.catalogue import BY_NAME, FORMULAS, STATES, made_of
+from transforms.features.catalogue import BY_NAME, STATES, formulas, made_of
 from transforms.features.evaluate import BLOCK_MEASURES, value_of, wanted_sums
 from transforms.features.feature import EVER, Feature, column_of, window_sums_in
 from transforms.features.formulas import names_in
@@ -122,7 +122,7 @@ def _published(about: _Subject, name: str) -> Any:
 
 def _inputs(feature: Feature) -> list[str]:
     """Names of the window sums and states that the formula, with all features put in, is made of."""
-    return sorted(names_in(FORMULAS[feature.name]))
+    return sorted(names_in(formulas()[feature.name]))
 
 
 def _plain(value: Any) -> Any:
@@ -133,7 +133,7 @@ def _plain(value: Any) -> Any:
 
 def _records(about: _Subject, feature: Feature) -> Iterator[tuple[Any, ...]]:
     """What lies behind the inputs, newest first: events of sums, rows of silver tables of states."""
-    formula = FORMULAS[feature.name]
+    formula = formulas()[feature.name]
     widest: dict[str, int] = {}
     sums = set(window_sums_in(formula))
     sums |= {(BLOCK_MEASURES[name], 360) for name in names_in(formula) if name in BLOCK_MEASURES}

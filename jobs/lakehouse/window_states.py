@@ -14,7 +14,7 @@ from transforms.windows.sweep import sweep
 from transforms.windows.wide import WindowSums
 
 KEPT_DAYS = 40
-"""States are as large as the list of sellers: those of so many days before the newest are kept, and older days swept."""
+"""States are as large as the list of sellers: older ones than so many days before the newest are dropped."""
 
 
 @dataclass(frozen=True)

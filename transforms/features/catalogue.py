@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import astuple
+from functools import cache
 
 from transforms.features import brushing, buyers, cash, credit_history, network, prices, sales, service, shop
 from transforms.features.feature import Feature, window_sums_in
@@ -43,22 +44,32 @@ CATALOGUE: tuple[Feature, ...] = tuple(
     for family in (sales, prices, buyers, service, brushing, cash, credit_history, shop, network)
     for feature in family.FEATURES
 )
-FORMULAS: Mapping[str, str] = expanded(CATALOGUE, STATES)
-"""Each feature's formula over window sums and states alone."""
-
 BY_NAME: dict[str, Feature] = {feature.name: feature for feature in CATALOGUE}
 MODEL_INPUTS: tuple[str, ...] = tuple(feature.name for feature in CATALOGUE if feature.model_input)
 
 
+@cache
+def formulas() -> Mapping[str, str]:
+    """Each feature's formula over window sums and states alone.
+
+    Raises CatalogueError with every problem of the entries.
+    """
+    return expanded(CATALOGUE, STATES)
+
+
 def made_of(feature: Feature) -> tuple[MadeOf, ...]:
     """The kinds of what a feature is made of; buyers' measures are sums of tiles that come from pairs."""
-    kinds = {STATES[name].made_of for name in names_in(FORMULAS[feature.name]) if name in STATES}
-    for measure, _ in window_sums_in(FORMULAS[feature.name]):
+    kinds = {STATES[name].made_of for name in names_in(formulas()[feature.name]) if name in STATES}
+    for measure, _ in window_sums_in(formulas()[feature.name]):
         kinds.add("pair" if MEASURES[measure].event == "seller_buyer_day" else "additive")
     in_order: tuple[MadeOf, ...] = ("additive", "pair", "day series", "loan", "profile", "graph")
     return tuple(kind for kind in in_order if kind in kinds)
 
 
 def digest() -> str:
-    """Sha-256 of every entry: two equal digests are two equal catalogues."""
+    """Sha-256 of every entry: two equal digests are two equal catalogues.
+
+    Raises CatalogueError where the entries cannot be worked out: every step asks for it before its work begins.
+    """
+    formulas()
     return hashlib.sha256(repr([astuple(feature) for feature in CATALOGUE]).encode()).hexdigest()

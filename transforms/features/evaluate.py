@@ -6,7 +6,7 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from transforms.features.catalogue import CATALOGUE, FORMULAS, STATES, SUM_STATES
+from transforms.features.catalogue import CATALOGUE, STATES, SUM_STATES, formulas
 from transforms.features.feature import Feature, column_of, window_sums_in
 from transforms.features.formulas import names_in
 from transforms.features.states.state import State
@@ -22,17 +22,17 @@ _KEY = ["seller_id", "as_of"]
 
 def wanted_sums(features: Sequence[Feature] = CATALOGUE) -> list[tuple[str, int]]:
     """The (measure, days) that the engine must give for these features, in a fixed order."""
-    formulas = [FORMULAS[feature.name] for feature in features]
-    wanted = set().union(*map(window_sums_in, formulas))
+    texts = [formulas()[feature.name] for feature in features]
+    wanted = set().union(*map(window_sums_in, texts))
     for blocks, measure in BLOCK_MEASURES.items():
-        if any(blocks in names_in(formula) for formula in formulas):
+        if any(blocks in names_in(formula) for formula in texts):
             wanted |= {(measure, BLOCK_DAYS * number) for number in range(1, BLOCKS + 1)}
     return sorted(wanted)
 
 
 def wanted_states(features: Sequence[Feature] = CATALOGUE) -> list[State]:
     """The states that formulas of these features name, in the order of STATES; what sums make is not among them."""
-    named = set().union(*(names_in(FORMULAS[feature.name]) for feature in features))
+    named = set().union(*(names_in(formulas()[feature.name]) for feature in features))
     return [state for state in STATES.values() if state.name in named and state not in SUM_STATES]
 
 
@@ -70,7 +70,7 @@ def evaluate(rows: DataFrame, features: Sequence[Feature] = CATALOGUE) -> DataFr
 
 def value_of(feature: Feature) -> Column:
     """A feature's value in a row that `inputs` gave."""
-    return F.expr(FORMULAS[feature.name]).cast(feature.type)
+    return F.expr(formulas()[feature.name]).cast(feature.type)
 
 
 def _told(measure: str, days: int, kinds_told: Collection[str]) -> Column:

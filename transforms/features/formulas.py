@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 
+from conf.errors import UserError
 from transforms.features.feature import HELD_WINDOWS, Feature, window_name, window_sums_in
 from transforms.tables.measures import MEASURES
 
@@ -19,7 +20,7 @@ _NAME = re.compile(r"(?<![\w.])([A-Za-z_]\w*)\b(?!\s*\()")
 _WINDOW_SUM = re.compile(r"([a-z_]+)_(\d+d|ever)")
 
 
-class CatalogueError(ValueError):
+class CatalogueError(UserError):
     """The catalogue cannot be worked out; a sentence a problem, each with the name of its entry."""
 
 
@@ -40,7 +41,7 @@ def expanded(features: Sequence[Feature], states: Mapping[str, object]) -> dict[
     by_name = {feature.name: feature for feature in features}
     problems += [problem for feature in features for problem in _wrong_names(feature, by_name, states)]
     if problems:
-        raise CatalogueError("; ".join(problems))
+        raise CatalogueError(problems)
     done: dict[str, str] = {}
 
     def formula_of(name: str, path: tuple[str, ...]) -> str:

@@ -1,10 +1,13 @@
 """The catalogue as data: what is wrong with an entry is told in a sentence that names it, before any work begins."""
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from conf.errors import UserError
+from transforms.features import catalogue
 from transforms.features.catalogue import BY_NAME, CATALOGUE, MODEL_INPUTS, STATES, made_of
 from transforms.features.evaluate import wanted_sums
 from transforms.features.feature import HELD_WINDOWS, Feature
@@ -58,7 +61,15 @@ def test_a_wrong_entry_is_named_in_a_sentence(name: str) -> None:
     features, sentence = WRONG[name]
     with pytest.raises(CatalogueError) as raised:
         expanded(features, STATES)
-    assert str(raised.value) == sentence
+    assert "; ".join(raised.value.problems) == sentence
+
+
+def test_no_step_begins_with_a_catalogue_that_cannot_be_worked_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "CATALOGUE", (*CATALOGUE, *WRONG["circle"][0]))
+    monkeypatch.setattr(catalogue, "formulas", cache(catalogue.formulas.__wrapped__))
+    with pytest.raises(UserError, match="feature one: it is made of itself: one -> two -> three -> one") as raised:
+        catalogue.digest()
+    assert raised.value.exit_code == 2
 
 
 def test_a_feature_may_be_made_of_features_and_of_states_of_its_own_name() -> None:
