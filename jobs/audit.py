@@ -48,13 +48,12 @@ def audit(lake: Lake, training_set: str, days: int) -> Report:
                     *_outcomes(run, rows, made_by),
                     _groups(run, rows, made_by),
                 ]
-                many = rows.count()
             finally:
                 rows.unpersist()
             run.figures = {
                 "checks": len(checks),
                 "leaks": sum(verdict == LEAK for _, verdict, _ in checks),
-                "rows": many,
+                "rows": made_by.figures["rows"],
             }
             told = [{"check": check, "verdict": verdict, "found": found} for check, verdict, found in checks]
             run.facts = {"training_set": made_by.run_id, "checks": json.dumps(told)}

@@ -155,13 +155,19 @@ def load(uri: str, name: str, version: int) -> Loaded:
     return Loaded(pipeline, name, version, run_id, tuple(features["features"]), reference)
 
 
+_NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""How a registry that answers says that it has no such model, version or alias; any other error is no answer."""
+
+
 def alias(uri: str, name: str, wanted: str) -> int | None:
     """Version that an alias points at, None where there is no such alias."""
     with _client(uri) as client:
         try:
             return int(client.get_model_version_by_alias(name, wanted).version)
-        except MlflowException:
-            return None
+        except MlflowException as error:
+            if error.error_code in _NOT_THERE:
+                return None
+            raise _told(error, uri, name, wanted) from None
 
 
 def is_registered(uri: str, name: str, version: int) -> bool:
@@ -169,8 +175,10 @@ def is_registered(uri: str, name: str, version: int) -> bool:
     with _client(uri) as client:
         try:
             client.get_model_version(name, str(version))
-        except MlflowException:
-            return False
+        except MlflowException as error:
+            if error.error_code in _NOT_THERE:
+                return False
+            raise _told(error, uri, name, str(version)) from None
     return True
 
 
