@@ -209,6 +209,7 @@ def _card(
         },
         findings=found,
         funnel=_funnel(run, made_by),
+        roll_rates=json.loads(made_by.facts.get("roll_rates", "[]")),
         spread=spread_in_words(found),
         top_features=[(name, BY_NAME[name].meaning, size) for name, size in found.importance[:TOP_FEATURES]],
         dropped=[name for name in MODEL_INPUTS if name not in fit.inputs.features],

@@ -1,5 +1,6 @@
 """Outcomes and features as known then -> gold.training_set."""
 
+import json
 import sys
 from datetime import date
 from typing import Any
@@ -72,21 +73,21 @@ def training_set_by_cohorts(
             arrears.unpersist()
         written = run.written(OUTCOMES).filter(F.col("run_id") == run.run_id)
         run.facts = {"sample": sample, "definition": f"{definition.name} {definition.version}"}
-        run.facts |= {"definition_as_json": definition.model_dump_json()}
+        header, rows = _roll_rates({(row["before"], row["after"]): row["loans"] for row in rolled})
+        run.facts |= {"definition_as_json": definition.model_dump_json(), "roll_rates": json.dumps([header, *rows])}
         told = _write_set(run, written.filter(F.col("outcome") != "unknown"), silver, known_by, days[0])
-        counts = {(row["before"], row["after"]): row["loans"] for row in rolled}
-        return _with_roll_rates(told, counts)
+        told.table = (header, rows)
+        return told
 
 
-def _with_roll_rates(report: Report, loans: dict[tuple[str, str], int]) -> Report:
-    """The report with a table of where loans were a month later, by where they had been."""
+def _roll_rates(loans: dict[tuple[str, str], int]) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """A table of where loans were a month later, by where they had been."""
     rows: list[tuple[Any, ...]] = []
     for before in BUCKETS[:-2]:
         total = sum(many for (was, _), many in loans.items() if was == before)
         if total:
             rows.append((before, total, *(f"{loans.get((before, after), 0) / total:.1%}" for after in BUCKETS)))
-    report.table = (("days past due", "loans", *(f"then {bucket}" for bucket in BUCKETS)), rows)
-    return report
+    return ("days past due", "loans", *(f"then {bucket}" for bucket in BUCKETS)), rows
 
 
 def _write_outcomes(run: Run, outcomes: DataFrame, sample: str) -> None:

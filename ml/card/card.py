@@ -43,6 +43,9 @@ class Card:
     findings: Findings
     funnel: Sequence[tuple[str, int]]
     """Seller-months from all of them to those with an outcome."""
+    roll_rates: Sequence[Sequence[str | int]]
+    """A header, then a row a bucket of days past due: the loans in it, and where they were a month later; or nothing,
+    where the source gave the outcomes."""
     spread: str | None
     """AUC over repeated cross-validation, in words; None where there was none."""
     top_features: Sequence[tuple[str, str, float]]

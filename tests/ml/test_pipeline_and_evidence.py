@@ -242,6 +242,7 @@ def test_the_card_escapes_and_marks_what_is_simulated(spark: SparkSession) -> No
         trained={"code": "<b>"},
         findings=found,
         funnel=[("all", 100)],
+        roll_rates=[("days past due", "loans", "then 0"), ("<30", 1234, "45.2%")],
         since_champion=["the first"],
         spread=None,
         top_features=[("refund_rate_90d", "refunds & more", 3.2)],
@@ -252,5 +253,8 @@ def test_the_card_escapes_and_marks_what_is_simulated(spark: SparkSession) -> No
     page = to_html(card, plots_of(card))
     assert "<i>north" not in page and page.index("Too few bads.") < page.index("<h2>")
     assert "<script" not in page and "&lt;script&gt;" in page and "only &lt;so&gt; far" in page
+    assert (
+        "&lt;30" in page and "1,234" in page and "From which arrears" not in to_html(replace(card, roll_rates=()), {})
+    )
     assert "Simulated data" in page and "Simulated data" not in to_html(replace(card, is_simulated=False), {})
     assert to_markdown(card).splitlines()[0] == "A plain sentence."
