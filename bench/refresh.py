@@ -97,7 +97,7 @@ def events_sql(events: int, days: int) -> str:
             printf('S%07d', floor({sellers} * power(hash(i, 1) / 18446744073709551616.0, 2))::bigint) as seller_id,
             hash(i, 2) % 250 as buyer,
             (hash(i, 3) % 100) as chance,
-            (i * {days} // {events})::int as offset,
+            (i * {days} // {events})::int as after,
             case when hash(i, 5) % 50 = 0 then (hash(i, 6) % 21)::int else 0 end as late,
             1000 + hash(i, 7) % 99000 as amount
         from range({events}) t(i)
@@ -106,7 +106,7 @@ def events_sql(events: int, days: int) -> str:
         select i, seller_id, md5(seller_id || '/' || buyer) as buyer_id,
             case when chance < 60 then 'paid' when chance < 78 then 'shipped' when chance < 84 then 'confirmed'
                 when chance < 90 then 'rated' when chance < 95 then 'cancelled' else 'refunded' end as kind,
-            date '{FIRST_DAY}' + offset as event_day, date '{FIRST_DAY}' + offset + late as arrival_day,
+            date '{FIRST_DAY}' + after as event_day, date '{FIRST_DAY}' + after + late as arrival_day,
             amount::bigint as amount_fen, 1 as sign
         from ({each})
     """

@@ -15,7 +15,18 @@ from conf.errors import StepFailure
 from conf.source import Source, load_source
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
 from jobs.lakehouse.deliveries import Delivery, RefusedFile, feeds_of, find_deliveries, require_unchanged
-from jobs.lakehouse.intake import STATUSES, Batch, Load, Outcome, calendar_of, facts_of, key_pads, loads, outcome_of
+from jobs.lakehouse.intake import (
+    SMALL_BYTES,
+    STATUSES,
+    Batch,
+    Load,
+    Outcome,
+    calendar_of,
+    facts_of,
+    key_pads,
+    loads,
+    outcome_of,
+)
 from jobs.lakehouse.lake import Lake, Run, schema_of
 from jobs.lakehouse.reading import broken_files_named, raw_records, readable
 from jobs.lakehouse.secret import pseudonym_key
@@ -66,7 +77,8 @@ def _take_in(
     batches = []
     for group in readable(run.lake, source, deliveries, refused):
         raw = raw_records(run.lake, source, group, deliveries, root)
-        batches.append(Batch(raw, group.feeds, personal_columns(group.feeds, raw.columns)))
+        is_small = sum(file.stamp[0] for file in group.files) <= SMALL_BYTES
+        batches.append(Batch(raw, group.feeds, personal_columns(group.feeds, raw.columns), is_small))
     secret = key_pads(run, key)
     events = loads(source, batches, calendar, secret)
     rests = [unclaimed(batch.raw, batch.feeds, batch.personal, secret) for batch in batches]
