@@ -21,6 +21,7 @@ from transforms.features.known import (
     features_by_rebuild,
     features_by_sweep,
     features_of_sums,
+    first_known,
     known_sellers,
 )
 from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS
@@ -87,8 +88,7 @@ def _from_scratch(run: Run, silver: Silver, as_of: date, mode: str) -> DataFrame
 
 def _require_history(silver: Silver, as_of: date) -> None:
     """Raise UserError where nothing was known before a day."""
-    learned = silver.sellers.select(F.greatest("changed_on", "arrival_day").alias("day"))
-    first = learned.union(silver.tiles.select("arrival_day")).agg(F.min("day")).collect()[0][0]
+    first = first_known(silver.sellers, silver.tiles).agg(F.min("known")).collect()[0][0]
     if first is None or first >= as_of:
         raise UserError(
             f"as of {as_of} nothing was known of any seller: "

@@ -13,20 +13,19 @@ from conf.errors import UserError
 from jobs.lakehouse.command import Report
 from jobs.lakehouse.lake import Lake
 from transforms.features.catalogue import BY_NAME, STATES, formulas, made_of
-from transforms.features.evaluate import BLOCK_MEASURES, value_of, wanted_sums
+from transforms.features.evaluate import BLOCK_DAYS, BLOCK_MEASURES, BLOCKS, value_of, wanted_sums
 from transforms.features.feature import EVER, Feature, column_of, window_sums_in
 from transforms.features.formulas import names_in
-from transforms.features.known import SILVER, Silver, inputs_of_sums
+from transforms.features.known import SILVER, Silver, inputs_of_sums, known_sellers
+from transforms.features.states.balances import LOOK_BACK_DAYS
+from transforms.features.states.days import DAY_MEASURES, DRAW_DAYS
+from transforms.features.states.pairs import CIRCLE_DAYS, PAIR_DAYS
 from transforms.groups.groups import LINKING, seller_groups
-from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS
+from transforms.tables.bronze import EVENT_TABLES
 from transforms.tables.gold import SELLER_FEATURES
 from transforms.tables.measures import MEASURES
-from transforms.windows.asked import Chosen
+from transforms.windows.asked import Chosen, EverySeller
 from transforms.windows.sweep import sweep
-
-_EVENTS = {"order_event": ORDER_EVENTS, "payment_event": PAYMENT_EVENTS, "loan_event": LOAN_EVENTS}
-_DAYS_SHOWN = 365
-"""Records of a state are looked for in so many days; no state but the loan book looks back further."""
 
 RECORD = ("made of", "record", "event day", "known", "what it says")
 
@@ -60,14 +59,8 @@ def explain(lake: Lake, name: str, seller: str, as_of: date, most: int = 20) -> 
     lake.require_closed(as_of)
     feature = BY_NAME[name]
     silver = Silver(*map(lake.read, SILVER))
-    is_known = F.greatest("changed_on", "arrival_day") < F.lit(as_of)
-    profiled = silver.sellers.filter((F.col("seller_id") == seller) & is_known).limit(1).collect()
-    if (
-        not profiled
-        and not silver.tiles.filter((F.col("seller_id") == seller) & (F.col("arrival_day") < F.lit(as_of)))
-        .limit(1)
-        .collect()
-    ):
+    sellers = known_sellers(silver.sellers, silver.tiles, EverySeller(as_of))
+    if not sellers.filter(F.col("seller_id") == seller).collect():
         raise UserError(f"--seller {seller}: nothing was known of a seller of this id before {as_of}")
     about = _Subject(lake, silver, seller, as_of, most)
     row, value = _worked_out(about, feature)
@@ -136,7 +129,7 @@ def _records(about: _Subject, feature: Feature) -> Iterator[tuple[Any, ...]]:
     formula = formulas()[feature.name]
     widest: dict[str, int] = {}
     sums = set(window_sums_in(formula))
-    sums |= {(BLOCK_MEASURES[name], 360) for name in names_in(formula) if name in BLOCK_MEASURES}
+    sums |= {(BLOCK_MEASURES[name], BLOCK_DAYS * BLOCKS) for name in names_in(formula) if name in BLOCK_MEASURES}
     for measure, days in sums:
         widest[measure] = max(days, widest.get(measure, 0))
     for measure, days in sorted(widest.items()):
@@ -155,7 +148,7 @@ def _records(about: _Subject, feature: Feature) -> Iterator[tuple[Any, ...]]:
 
 def _events(about: _Subject, measure: str, days: int) -> Iterator[tuple[Any, ...]]:
     adds = F.expr(MEASURES[measure].sql)
-    events = about.known(about.lake.read(_EVENTS[MEASURES[measure].event]), days)
+    events = about.known(about.lake.read(EVENT_TABLES[MEASURES[measure].event]), days)
     counted = events.withColumn("adds", adds).filter(F.col("adds") != 0)
     yield from _newest(about, counted, column_of(measure, days), F.concat_ws(" ", "event_id", "kind"), F.col("adds"))
 
@@ -167,18 +160,21 @@ def _pairs(about: _Subject, of: str, days: int) -> Iterator[tuple[Any, ...]]:
 
 def _bought(about: _Subject) -> Iterator[tuple[Any, ...]]:
     says = F.concat(F.col("orders"), F.lit(" orders, "), F.col("paid_fen"), F.lit(" fen"))
-    yield from _newest(about, about.known(about.silver.pairs, 90), "buyers", F.col("buyer_id"), says)
+    yield from _newest(about, about.known(about.silver.pairs, PAIR_DAYS), "buyers", F.col("buyer_id"), says)
     paid = F.concat(F.col("paid_out_fen"), F.lit(" fen paid out"))
-    yield from _newest(about, about.known(about.silver.payees, 97), "payees", F.col("payee_id"), paid)
+    yield from _newest(
+        about, about.known(about.silver.payees, PAIR_DAYS + CIRCLE_DAYS), "payees", F.col("payee_id"), paid
+    )
 
 
 def _series(about: _Subject) -> Iterator[tuple[Any, ...]]:
-    names = ("paid_orders", "paid_fen", "net_sales_fen", "drawn_fen", "withdrawn_fen")
-    tiles = about.known(about.silver.tiles, _DAYS_SHOWN).filter(F.greatest(*(F.abs(name) for name in names)) > 0)
-    said = F.concat_ws(", ", *(F.when(F.col(name) != 0, F.concat(F.lit(f"{name} "), F.col(name))) for name in names))
+    # no series looks further back than that of draws
+    tiles = about.known(about.silver.tiles, DRAW_DAYS).filter(F.greatest(*map(F.abs, DAY_MEASURES)) > 0)
+    parts = (F.when(F.col(name) != 0, F.concat(F.lit(f"{name} "), F.col(name))) for name in DAY_MEASURES)
+    said = F.concat_ws(", ", *parts)
     yield from _newest(about, tiles, "days", F.lit("tile"), said)
     balance = F.concat(F.col("balance_fen"), F.lit(" fen at the day's end"))
-    yield from _newest(about, about.known(about.silver.balances, 180), "balances", F.lit("balance"), balance)
+    yield from _newest(about, about.known(about.silver.balances, LOOK_BACK_DAYS), "balances", F.lit("balance"), balance)
 
 
 def _loans(about: _Subject) -> Iterator[tuple[Any, ...]]:

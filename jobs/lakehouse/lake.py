@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from delta.tables import DeltaTable
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
@@ -188,11 +188,11 @@ class Lake:
             if not DeltaTable.isDeltaTable(self.spark, self.path(table)):
                 problems.append(f"{table.name}: was published, and is not at {self.path(table)}")
                 continue
-            newest = DeltaTable.forPath(self.spark, self.path(table)).history(1).collect()[0]["version"]
+            newest = self._newest_commit(table)["version"]
             if newest < published:
                 problems.append(_damaged(table, published, newest))
                 continue
-            problems += self._strange_commits(table, published)
+            problems += self._strange_commits(table, published, newest)
             want = self._rows_published(table)
             if want is not None and (have := self.read_version(table, published).count()) != want:
                 problems.append(
@@ -202,14 +202,15 @@ class Lake:
         if problems:
             raise StepFailure("; ".join(problems))
 
-    def _strange_commits(self, table: Table, published: int) -> list[str]:
-        """Commits after the published one that neither a step made nor a RESTORE took back."""
-        delta = DeltaTable.forPath(self.spark, self.path(table))
-        newest = delta.history(1).collect()[0]["version"]
-        if newest <= published:
+    def _newest_commit(self, table: Table) -> Row:
+        return DeltaTable.forPath(self.spark, self.path(table)).history(1).collect()[0]
+
+    def _strange_commits(self, table: Table, published: int, newest: int) -> list[str]:
+        """Commits after the published version, up to the newest, that no step made and no RESTORE took back."""
+        if newest == published:
             return []
         strange = []
-        for commit in delta.history(newest - published).collect():
+        for commit in DeltaTable.forPath(self.spark, self.path(table)).history(newest - published).collect():
             if commit["operation"] == "RESTORE" and commit["operationParameters"].get("version") == str(published):
                 break
             if commit["operation"] != "RESTORE" and not _RUN_ID.fullmatch(commit["userMetadata"] or ""):
@@ -349,7 +350,7 @@ class Run:
             self.lake.spark.conf.unset(key)
 
     def _note(self, table: Table, slice_: str) -> None:
-        newest = DeltaTable.forPath(self.lake.spark, self.lake.path(table)).history(1).collect()[0]
+        newest = self.lake._newest_commit(table)
         # Delta makes no commit of an append without rows: the newest is then another run's
         metrics = newest["operationMetrics"] if newest["userMetadata"] == self.run_id else {}
         self._outputs.append(
@@ -369,19 +370,18 @@ class Run:
             return
         if not DeltaTable.isDeltaTable(self.lake.spark, self.lake.path(table)):
             self.lake.ensure(table)
-        delta = DeltaTable.forPath(self.lake.spark, self.lake.path(table))
-        newest = delta.history(1).collect()[0]["version"]
+        newest = self.lake._newest_commit(table)["version"]
         published = self.lake.published_version(table)
         # version 0 is the empty table as its contract creates it
         target = 0 if published is None else published
         if newest < target:
             raise StepFailure(_damaged(table, target, newest))
         if newest > target:
-            strange = self.lake._strange_commits(table, target)
+            strange = self.lake._strange_commits(table, target, newest)
             if strange:
                 raise StepFailure("; ".join(strange))
             with self._signed():
-                delta.restoreToVersion(target)
+                DeltaTable.forPath(self.lake.spark, self.lake.path(table)).restoreToVersion(target)
         with self._signed():
             self.lake.ensure(table)
         self._ready.add(table.name)

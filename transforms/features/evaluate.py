@@ -58,7 +58,9 @@ def inputs(
         *(_state(state, kinds_told) for state in wanted_states(features)),
     )
     blocks = {
-        name: _blocks(measure) for name, measure in BLOCK_MEASURES.items() if column_of(measure, 360) in told.columns
+        name: _blocks(measure)
+        for name, measure in BLOCK_MEASURES.items()
+        if column_of(measure, BLOCK_DAYS * BLOCKS) in told.columns
     }
     return told.withColumns(blocks) if blocks else told
 
