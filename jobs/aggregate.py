@@ -64,7 +64,7 @@ def aggregate(lake: Lake, through: date | None) -> Report:
         _compact(run)
         known_loans = loans.filter(F.col("arrival_day") <= F.lit(last))
         touched_loans = known_loans.join(new_loans.select("loan_id").distinct(), "loan_id", "left_semi")
-        run.append(LOAN_BOOK, _arrived(loan_states(touched_loans), closed, last).coalesce(1))
+        run.append(LOAN_BOOK, _arrived(loan_states(touched_loans), closed, last).hint("rebalance"))
         run.append(SELLER_PAYEE_DAY, by_arrival_month(payee_days(news(payments)), "event_day", "seller_id"))
         balances = day_balances(_of_days_in_the_news(payments, closed, last))
         run.append(SELLER_BALANCE, by_arrival_month(_arrived(balances, closed, last), "event_day", "seller_id"))

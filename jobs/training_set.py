@@ -92,7 +92,7 @@ def _roll_rates(loans: dict[tuple[str, str], int]) -> tuple[tuple[str, ...], lis
 
 def _write_outcomes(run: Run, outcomes: DataFrame, sample: str) -> None:
     told = outcomes.withColumns({"run_id": F.lit(run.run_id), "sample": F.lit(sample)})
-    run.replace(OUTCOMES, told.coalesce(1), f"run_id = '{run.run_id}'")
+    run.replace(OUTCOMES, told.hint("rebalance"), f"run_id = '{run.run_id}'")
 
 
 def training_set_as_given(lake: Lake) -> Report:
@@ -144,7 +144,7 @@ def _write_set(run: Run, outcomes: DataFrame, silver: Silver, known_by: date, fi
         (F.col("outcome") == "indeterminate").alias("indeterminate"),
         "known_on",
     ).join(known, ["seller_id", "as_of"])
-    run.replace(TRAINING_SET, rows.coalesce(1), f"training_set = '{run.run_id}'")
+    run.replace(TRAINING_SET, rows.hint("rebalance"), f"training_set = '{run.run_id}'")
     written = run.written(TRAINING_SET).filter(F.col("training_set") == run.run_id)
     summary = written.agg(
         F.sum("bad").alias("bad"),
