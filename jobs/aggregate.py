@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import date, timedelta
 
 import click
+from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -22,7 +23,7 @@ from transforms.tables.silver import (
     SELLER_GROUP,
     SELLER_PAYEE_DAY,
 )
-from transforms.tiles.buyers import buyer_changes, pair_days
+from transforms.tiles.buyers import PAIR, buyer_changes, of_pairs, pair_days, pair_hashes
 from transforms.tiles.days import KEY, active_day_changes, in_event_order, seller_days
 from transforms.tiles.loans import loan_states
 from transforms.tiles.payments import day_balances, payee_days
@@ -42,7 +43,7 @@ def aggregate(lake: Lake, through: date | None) -> Report:
     What arrives later for a closed day gets the first open day: a closed slice never changes.
     """
     lake.require_as_published(*SILVER_TABLES, SELLERS, ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS)
-    added = _add_measures(lake)
+    added = _add_pair_hashes(lake) | _add_measures(lake)
     with lake.run("aggregate", "arrival days", {}, {"through": through}) as run:
         closed = lake.closed_through()
         orders, payments, loans = (run.read(table) for table in (ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS))
@@ -57,6 +58,9 @@ def aggregate(lake: Lake, through: date | None) -> Report:
         run.append(SELLER_BUYER_DAY, by_arrival_month(pair_days(new_orders), "event_day", "seller_id"))
         # from the table, where they are a few columns, and not once more from all of bronze
         pairs = _arrived(run.written(SELLER_BUYER_DAY), closed, last)
+        if closed is not None and run.rows_written(SELLER_BUYER_DAY) <= MOST_BROADCAST_PAIRS:
+            # four looks at a day's rows, each of which would be planned and listed anew
+            pairs = pairs.localCheckpoint(storageLevel=StorageLevel.DISK_ONLY)
         changes = buyer_changes(pairs, _earlier_pairs(run, pairs, closed))
         active = active_day_changes(pairs, _earlier_days(run, pairs, closed))
         tiles = seller_days(new_orders, news(payments), new_loans, _of_buyers(changes, active))
@@ -78,6 +82,19 @@ def aggregate(lake: Lake, through: date | None) -> Report:
     return Report("aggregate", {"closed through": last, **added, **figures})
 
 
+def _add_pair_hashes(lake: Lake) -> dict[str, str]:
+    """Add the numbers that pairs are looked up by to the pairs of a lake that was made without them."""
+    closed, names = lake.closed_through(), lake.lacking_columns(SELLER_BUYER_DAY)
+    if not names or closed is None:
+        return {}
+    with lake.run("aggregate", f"pairs' {', '.join(names)}", {}, {}) as run:
+        rows = lake.read_version(SELLER_BUYER_DAY, lake.published_version(SELLER_BUYER_DAY) or 0)
+        run.rewrite(SELLER_BUYER_DAY, by_arrival_month(rows.withColumns(pair_hashes()), "event_day", "seller_id"))
+        run.facts = _closing_nothing(closed)
+        run.publish()
+    return {"pairs' columns added": ", ".join(names)}
+
+
 def _add_measures(lake: Lake) -> dict[str, str]:
     """Add measures that are newer than the tiles to all that is closed; what the tiles hold stays as it is."""
     closed, names = lake.closed_through(), lake.lacking_columns(SELLER_DAY)
@@ -94,10 +111,15 @@ def _add_measures(lake: Lake) -> dict[str, str]:
         gained = seller_days(orders, payments, loans, buyers).select(*KEY, *names)
         rows = tiles.join(gained, list(KEY), "left").na.fill(0, names)
         run.rewrite(SELLER_DAY, in_event_order(rows))
-        run.facts = {"closed_through": str(closed), "closed_from": str(closed + timedelta(days=1))}
+        run.facts = _closing_nothing(closed)
         run.figures = {"tiles": run.rows_written(SELLER_DAY)}
         run.publish()
     return {"measures added": ", ".join(names)}
+
+
+def _closing_nothing(closed: date) -> dict[str, str]:
+    """Facts of a run after which the same days are closed as before."""
+    return {"closed_through": str(closed), "closed_from": str(closed + timedelta(days=1))}
 
 
 def _of_buyers(changes: DataFrame, active: DataFrame) -> DataFrame:
@@ -109,7 +131,7 @@ def _earlier_pairs(run: Run, pairs: DataFrame, closed: date | None) -> DataFrame
     before = run.read(SELLER_BUYER_DAY)
     if closed is None:
         return before
-    return before.join(_sent(run, pairs, "seller_id", "buyer_id"), ["seller_id", "buyer_id"], "left_semi")
+    return of_pairs(before, _sent(run, pairs, *PAIR, "pair_hash", "pair_check"))
 
 
 def _earlier_days(run: Run, pairs: DataFrame, closed: date | None) -> DataFrame:

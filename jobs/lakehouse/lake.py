@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from delta.tables import DeltaTable
-from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from conf.errors import StepFailure, UserError
 from conf.settings import Settings
+from jobs.lakehouse.commits import Commits
 from jobs.lakehouse.cost import cost_since, newest_stage
 from jobs.lakehouse.lock import lake_lock
 from transforms.tables.ops import RUNS
@@ -92,7 +93,8 @@ class Lake:
             told = self.spark.read.format("delta").load(path)
             kinds = {column.name: column.type for column in RUNS}
             chosen = (literal_or_null(name, kinds[name], told.columns) for name in names)
-            rows = told.select(*chosen).orderBy("sequence").collect()
+            # put in order here: Spark would run two more jobs for it
+            rows = sorted(told.select(*chosen).collect(), key=lambda row: int(row["sequence"]))
             self._runs = [
                 Published(
                     **{
@@ -188,11 +190,11 @@ class Lake:
             if not DeltaTable.isDeltaTable(self.spark, self.path(table)):
                 problems.append(f"{table.name}: was published, and is not at {self.path(table)}")
                 continue
-            newest = self._newest_commit(table)["version"]
+            newest = self._commits(table).newest().version
             if newest < published:
                 problems.append(_damaged(table, published, newest))
                 continue
-            problems += self._strange_commits(table, published, newest)
+            problems += self._strange_commits(table, published)
             want = self._rows_published(table)
             if want is not None and (have := self.read_version(table, published).count()) != want:
                 problems.append(
@@ -202,21 +204,19 @@ class Lake:
         if problems:
             raise StepFailure("; ".join(problems))
 
-    def _newest_commit(self, table: Table) -> Row:
-        return DeltaTable.forPath(self.spark, self.path(table)).history(1).collect()[0]
+    def _commits(self, table: Table) -> Commits:
+        return Commits(self.spark, self.path(table))
 
-    def _strange_commits(self, table: Table, published: int, newest: int) -> list[str]:
-        """Commits after the published version, up to the newest, that no step made and no RESTORE took back."""
-        if newest == published:
-            return []
+    def _strange_commits(self, table: Table, published: int) -> list[str]:
+        """Commits after the published version that no step made and no RESTORE took back."""
         strange = []
-        for commit in DeltaTable.forPath(self.spark, self.path(table)).history(newest - published).collect():
-            if commit["operation"] == "RESTORE" and commit["operationParameters"].get("version") == str(published):
+        for commit in self._commits(table).after(published):
+            if commit.operation == "RESTORE" and str(commit.parameters.get("version")) == str(published):
                 break
-            if commit["operation"] != "RESTORE" and not _RUN_ID.fullmatch(commit["userMetadata"] or ""):
+            if commit.operation != "RESTORE" and not _RUN_ID.fullmatch(commit.metadata or ""):
                 strange.append(commit)
         return [
-            f"{table.name}: version {commit['version']} ({commit['operation']}, {commit['timestamp']:%Y-%m-%d %H:%M})"
+            f"{table.name}: version {commit.version} ({commit.operation}, {commit.at:%Y-%m-%d %H:%M} UTC)"
             " was written by no step: the table was edited by hand. Nobody reads that, and no step writes on it. Take"
             f" it back: RESTORE TABLE delta.`{self.path(table)}` TO VERSION AS OF {published}"
             for commit in strange
@@ -255,11 +255,12 @@ class Lake:
         if not DeltaTable.isDeltaTable(self.spark, path):
             self.spark.sql(_create_statement(table, path))
             return
-        gained = [c for c in table if c.name not in self.spark.read.format("delta").load(path).columns]
+        have = {f.name: f.dataType.simpleString() for f in self.spark.read.format("delta").load(path).schema}
+        gained = [c for c in table if c.name not in have]
         if gained:
             columns = ", ".join(f"`{c.name}` {c.type} COMMENT {_quoted(c.meaning)}" for c in gained)
             self.spark.sql(f"ALTER TABLE delta.`{path}` ADD COLUMNS ({columns})")
-        have = {f.name: f.dataType.simpleString() for f in self.spark.read.format("delta").load(path).schema}
+            have |= {c.name: c.type for c in gained}
         want = {column.name: column.type for column in table}
         wrong = [
             f"{name}: want {kind}, have {have.get(name, 'none')}"
@@ -350,14 +351,14 @@ class Run:
             self.lake.spark.conf.unset(key)
 
     def _note(self, table: Table, slice_: str) -> None:
-        newest = self.lake._newest_commit(table)
+        newest = self.lake._commits(table).newest()
         # Delta makes no commit of an append without rows: the newest is then another run's
-        metrics = newest["operationMetrics"] if newest["userMetadata"] == self.run_id else {}
+        metrics = newest.metrics if newest.metadata == self.run_id else {}
         self._outputs.append(
             {
                 "table": table.name,
                 "slice": slice_,
-                "version": newest["version"],
+                "version": newest.version,
                 "rows": int(metrics.get("numOutputRows", 0)),
                 "bytes": int(metrics.get("numOutputBytes", metrics.get("numAddedBytes", 0))),
                 "files": int(metrics.get("numFiles", metrics.get("numAddedFiles", 0))),
@@ -370,14 +371,14 @@ class Run:
             return
         if not DeltaTable.isDeltaTable(self.lake.spark, self.lake.path(table)):
             self.lake.ensure(table)
-        newest = self.lake._newest_commit(table)["version"]
+        newest = self.lake._commits(table).newest().version
         published = self.lake.published_version(table)
         # version 0 is the empty table as its contract creates it
         target = 0 if published is None else published
         if newest < target:
             raise StepFailure(_damaged(table, target, newest))
         if newest > target:
-            strange = self.lake._strange_commits(table, target, newest)
+            strange = self.lake._strange_commits(table, target)
             if strange:
                 raise StepFailure("; ".join(strange))
             with self._signed():

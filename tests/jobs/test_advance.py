@@ -22,7 +22,7 @@ from tests.oracle.histories import DAYS, FIRST_DAY, random_histories
 from tests.oracle.test_histories import fill_bronze
 from transforms.features.evaluate import wanted_sums
 from transforms.tables.gold import SELLER_FEATURES, WINDOW_STATE
-from transforms.tables.silver import SELLER_DAY
+from transforms.tables.silver import SELLER_BUYER_DAY, SELLER_DAY
 from transforms.tables.table import Table
 
 pytestmark = pytest.mark.full  # Spark plans a day of 128 features for half a minute
@@ -102,21 +102,28 @@ def test_a_new_sum_is_swept_and_the_others_are_carried_on(lake: Lake, monkeypatc
     assert verify(lake, after(1), None).failure == ""
 
 
-def test_a_measure_newer_than_the_tiles_is_added_by_aggregate(lake: Lake) -> None:
-    before = sorted(map(tuple, lake.read(SELLER_DAY).collect()), key=repr)
+def test_columns_newer_than_the_lake_are_added_by_aggregate(lake: Lake) -> None:
+    gone = {SELLER_DAY: ["refunded_fen", "last_buyers"], SELLER_BUYER_DAY: ["pair_hash", "pair_check"]}
+    before = {table: rows_of(lake, table) for table in gone}
     with lake.run("aggregate", "as an older version made it", {}, {}) as run:
-        rows = lake.read(SELLER_DAY).drop("refunded_fen", "last_buyers")
-        writer = rows.write.format("delta").mode("overwrite").option("overwriteSchema", True)
-        writer.partitionBy(*SELLER_DAY.partitioned_by).option("userMetadata", run.run_id).save(lake.path(SELLER_DAY))
-        run._note(SELLER_DAY, "every row")
+        for table, names in gone.items():
+            rows = lake.read(table).drop(*names)
+            writer = rows.write.format("delta").mode("overwrite").option("overwriteSchema", True)
+            writer.partitionBy(*table.partitioned_by).option("userMetadata", run.run_id).save(lake.path(table))
+            run._note(table, "every row")
         run.facts = {"closed_through": str(CLOSED), "closed_from": str(CLOSED + timedelta(days=1))}
         run.publish()
     with pytest.raises(UserError, match=r"refunded_fen, last_buyers.*seller-credit aggregate"):
         features(lake, AS_OF)
     done = aggregate(lake, CLOSED)
     assert done.values["measures added"] == "refunded_fen, last_buyers"
-    assert sorted(map(tuple, lake.read(SELLER_DAY).select(*SELLER_DAY.names).collect()), key=repr) == before
+    assert done.values["pairs' columns added"] == "pair_hash, pair_check"
+    assert {table: rows_of(lake, table) for table in gone} == before
     features(lake, AS_OF)
+
+
+def rows_of(lake: Lake, table: Table) -> list[tuple[object, ...]]:
+    return sorted(map(tuple, lake.read(table).select(*table.names).collect()), key=repr)
 
 
 def test_states_of_long_ago_are_dropped_and_not_looked_for(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from delta.tables import DeltaTable
 from pyspark.sql import functions as F
 
 from conf.errors import StepFailure
 from conf.settings import load_settings
+from jobs.lakehouse.commits import Commits
 from jobs.lakehouse.lake import Lake, schema_of
 from jobs.status import cost
 from transforms.tables.bronze import DELIVERIES
@@ -22,6 +24,26 @@ def test_a_run_that_appends_nothing_wrote_nothing(lake: Lake) -> None:
     assert lake.read(DELIVERIES).count() == 1
     peaks = [run.peak_memory_bytes for run in lake.runs()]
     assert peaks[0] is not None and peaks[0] > 100_000_000
+
+
+def test_commits_are_those_that_delta_tells(lake: Lake) -> None:
+    # more than ten: from there on the log has a checkpoint to begin at
+    for number in range(12):
+        with lake.run("ingest", f"shop {number}", {}, {}) as run:
+            row = ("shop/a@0", "shop", "a", "0", 1, 2, 2, 0, 0, None)
+            run.append(DELIVERIES, lake.spark.createDataFrame([row], schema_of(DELIVERIES)))
+            run.publish()
+    path = lake.path(DELIVERIES)
+    assert (Path(path) / "_delta_log" / "_last_checkpoint").exists()
+    DeltaTable.forPath(lake.spark, path).restoreToVersion(3)
+    told = [
+        (row["version"], row["operation"], row["userMetadata"], row["operationMetrics"])
+        for row in DeltaTable.forPath(lake.spark, path).history().collect()
+    ]
+    commits = Commits(lake.spark, path)
+    found = [(c.version, c.operation, c.metadata, c.metrics) for c in commits.after(-1)]
+    assert found == told and [number for number, *_ in told] == list(range(13, -1, -1))
+    assert commits.newest() == commits.at(13) and commits.newest().parameters["version"] in (3, "3")
 
 
 def test_a_second_writer_stops_and_is_told_who_writes(lake: Lake) -> None:

@@ -10,11 +10,12 @@ from itertools import groupby
 from operator import itemgetter
 
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from transforms.tables.silver import SELLER_BUYER_DAY
 
+PAIR = ("seller_id", "buyer_id")
 BUYER_MEASURES = ("first_buyers", "last_buyers", "second_last_buyers")
 _CHANGES = "seller_id string, event_day date, arrival_day date, " + ", ".join(
     f"{name} bigint" for name in BUYER_MEASURES
@@ -31,9 +32,29 @@ def pair_days(orders: DataFrame) -> DataFrame:
         .groupBy("seller_id", "buyer_id", "event_day", "arrival_day")
         .agg(F.sum("sign").alias("orders"), F.sum(F.col("sign") * F.col("amount_fen")).alias("paid_fen"))
         .filter((F.col("orders") != 0) | (F.col("paid_fen") != 0))
-        .withColumn("arrival_month", F.date_format("arrival_day", "yyyy-MM"))
+        .withColumns({"arrival_month": F.date_format("arrival_day", "yyyy-MM"), **pair_hashes()})
         .select(*SELLER_BUYER_DAY.names)
     )
+
+
+def pair_hashes() -> dict[str, Column]:
+    """Two numbers by which a pair of `seller_id` and `buyer_id` is looked up; 96 bits together.
+
+    Of 10^9 pairs in one lake two have both alike with a probability of 6 in 10^12.
+    """
+    return {"pair_hash": F.xxhash64(*PAIR), "pair_check": F.hash(*PAIR)}
+
+
+def of_pairs(rows: DataFrame, pairs: DataFrame) -> DataFrame:
+    """The rows of silver.seller_buyer_day that belong to some pairs, which come with their hashes, none twice.
+
+    Columns: seller_id, buyer_id, event_day, arrival_day, orders. Of `rows` no id is read: they are four fifths of it.
+    """
+    wanted = pairs.select(*PAIR, F.col("pair_hash").alias("wanted_hash"), F.col("pair_check").alias("wanted_check"))
+    narrow = rows.select("pair_hash", "pair_check", "event_day", "arrival_day", "orders")
+    # a sum, and not a second key: Spark looks one bigint up without making a row of it
+    is_same = (F.col("pair_hash") == F.col("wanted_hash")) & (F.col("pair_check") - F.col("wanted_check") == 0)
+    return narrow.join(wanted, is_same, "inner").select(*PAIR, "event_day", "arrival_day", "orders")
 
 
 def buyer_changes(news: DataFrame, before: DataFrame) -> DataFrame:

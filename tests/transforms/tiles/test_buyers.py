@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 from pyspark.sql import SparkSession
 
-from transforms.tiles.buyers import buyer_changes
+from transforms.tiles.buyers import PAIR, buyer_changes, of_pairs, pair_hashes
 
 PAIRS = "seller_id string, buyer_id string, event_day date, arrival_day date, orders bigint"
 Change = tuple[int, int, int, int, int]
@@ -33,7 +33,11 @@ def test_what_moves(spark: SparkSession, name: str, is_known_before: bool) -> No
     rows = [("s1", "b1", date(2025, 3, day), date(2025, 3, arrival), orders) for day, arrival, orders in pairs]
     # folded at once, or the last arrival after the others were folded: the same
     split = len(rows) - 1 if is_known_before else 0
-    changes = buyer_changes(spark.createDataFrame(rows[split:], PAIRS), spark.createDataFrame(rows[:split], PAIRS))
+    other = ("s1", "b2", date(2025, 3, 2), date(2025, 3, 2), 1)
+    news = spark.createDataFrame(rows[split:], PAIRS).withColumns(pair_hashes())
+    known = spark.createDataFrame([*rows[:split], other], PAIRS).withColumns(pair_hashes())
+    before = of_pairs(known, news.select(*PAIR, *pair_hashes()).distinct())
+    changes = buyer_changes(news, before)
     found = sorted(
         (
             row["event_day"].day,
@@ -46,3 +50,13 @@ def test_what_moves(spark: SparkSession, name: str, is_known_before: bool) -> No
     )
     newest = max(arrival for _, arrival, _ in pairs)
     assert found == [change for change in wanted if not is_known_before or change[1] == newest]
+
+
+def test_two_pairs_of_one_hash_are_told_apart(spark: SparkSession) -> None:
+    rows = [
+        ("s1", "b1", date(2025, 3, 1), date(2025, 3, 1), 1, 7, 1),
+        ("s1", "b2", date(2025, 3, 1), date(2025, 3, 1), 2, 7, 2),
+    ]
+    known = spark.createDataFrame(rows, f"{PAIRS}, pair_hash bigint, pair_check int")
+    found = of_pairs(known, known.filter("buyer_id = 'b2'").select(*PAIR, "pair_hash", "pair_check"))
+    assert [row["orders"] for row in found.collect()] == [2]

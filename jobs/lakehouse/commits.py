@@ -1,0 +1,81 @@
+"""Commits of a Delta table, read from its log: two small files, where `DeltaTable.history` runs a job of Spark.
+
+A day's `aggregate` asked 21 times, a sixth of its time. What is read is part of Delta's protocol: a commit is the file
+of its version, versions have no gaps, and `_last_checkpoint` names one that is not newer than the newest.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One version of a table, and how it came to be."""
+
+    version: int
+    operation: str
+    parameters: dict[str, Any]
+    metadata: str | None
+    """What the writer signed it with: a run's id."""
+    metrics: dict[str, str]
+    at: datetime
+
+
+class Commits:
+    """The log of the table at a path."""
+
+    def __init__(self, spark: SparkSession, path: str) -> None:
+        self._jvm: Any = spark.sparkContext._jvm
+        self._log = f"{path}/_delta_log"
+        configuration = spark.sparkContext._jsc.hadoopConfiguration()
+        self._files = self._path("").getFileSystem(configuration)
+
+    def newest(self) -> Commit:
+        """The newest commit."""
+        return self.at(self._newest_version())
+
+    def after(self, version: int) -> list[Commit]:
+        """Commits after a version, newest first."""
+        return [self.at(number) for number in range(self._newest_version(), version, -1)]
+
+    def at(self, version: int) -> Commit:
+        """The commit that made a version."""
+        info = self._first(self._commit(version), "commitInfo")
+        return Commit(
+            version,
+            info["operation"],
+            info.get("operationParameters", {}),
+            info.get("userMetadata"),
+            info.get("operationMetrics", {}),
+            datetime.fromtimestamp(info["timestamp"] / 1000, UTC),
+        )
+
+    def _newest_version(self) -> int:
+        checkpoint = self._path("/_last_checkpoint")
+        version = int(self._first(checkpoint, "version")) if self._files.exists(checkpoint) else 0
+        while self._files.exists(self._commit(version + 1)):
+            version += 1
+        return version
+
+    def _commit(self, version: int) -> Any:
+        return self._path(f"/{version:020d}.json")
+
+    def _path(self, name: str) -> Any:
+        return self._jvm.org.apache.hadoop.fs.Path(self._log + name)
+
+    def _first(self, path: Any, key: str) -> Any:
+        """Value of the first line's object that has a key; the lines after it, a file each, are not read."""
+        stream = self._files.open(path)
+        reader = self._jvm.java.io.BufferedReader(self._jvm.java.io.InputStreamReader(stream, "UTF-8"))
+        try:
+            while (line := reader.readLine()) is not None:
+                told = json.loads(line)
+                if key in told:
+                    return told[key]
+        finally:
+            reader.close()
+        raise ValueError(f"{path}: no {key} in it")
