@@ -45,7 +45,7 @@ from tests.oracle.test_features_against_duckdb import rebuilt, rows_of
 from transforms.tables.bronze import DELIVERIES
 from transforms.tables.gold import DECISIONS, SCORES, SELLER_FEATURES, SIGNOFFS, TRAINING_SET
 
-pytestmark = pytest.mark.full  # over fifteen minutes, most of them Spark's planning of wide features
+full = pytest.mark.full  # a minute or more each, most of it Spark's planning of wide features
 
 FIRST_DAY = date(2020, 9, 1)
 DAYS = 610
@@ -108,6 +108,7 @@ def test_counts_add_up_and_what_was_planted_was_found(spark: SparkSession, lake:
     assert told[3] == by_kind["broken"]
 
 
+@full
 def test_sweep_is_rebuild_at_three_days(lake: Lake) -> None:
     for day in (AS_OF, FIRST_DAY + timedelta(days=200), FIRST_DAY + timedelta(days=401)):
         features(lake, day)
@@ -139,6 +140,7 @@ def test_no_outcome_of_the_training_rows_was_known_later_than_the_training_day(l
     assert rows.count() > known == run.figures["train_rows"] > 0
 
 
+@full
 def test_the_audit_is_clean_and_finds_each_leak_that_is_planted(spark: SparkSession, lake: Lake, folder: Path) -> None:
     shutil.copytree(lake.root, folder / "planted" / "lake")
     copy = Lake(spark, load_settings("local", environment(lake, folder / "planted" / "lake")))
@@ -187,6 +189,7 @@ def test_a_promotion_needs_another_person_and_a_reason(lake: Lake) -> None:
         promote(lake, "1", "someone", {}, FIRST_NOON)
 
 
+@full
 def test_every_step_run_twice_changes_nothing(lake: Lake) -> None:
     before = [run.run_id for run in lake.runs()]
     features(lake, AS_OF)
@@ -198,6 +201,7 @@ def test_every_step_run_twice_changes_nothing(lake: Lake) -> None:
     assert [run.run_id for run in lake.runs()] == before
 
 
+@full
 def test_scoring_killed_and_run_again_gives_the_same_scores(spark: SparkSession, lake: Lake, folder: Path) -> None:
     again = Lake(spark, load_settings("local", environment(lake, folder / "before-scoring" / "lake")))
     words = [sys.executable, "-m", "jobs.score", "--as-of", str(AS_OF)]
@@ -224,6 +228,7 @@ def environment(lake: Lake, root: str | Path) -> dict[str, str]:
     }
 
 
+@full
 def test_daily_does_a_day_and_the_record_tells_a_person(lake: Lake, folder: Path) -> None:
     done = daily(
         lake, AS_OF + timedelta(days=1), load_source("marketplace"), str(folder / "world" / "deliveries"), POLICY
@@ -250,6 +255,7 @@ def test_daily_does_a_day_and_the_record_tells_a_person(lake: Lake, folder: Path
     }
 
 
+@full
 def test_the_notebook_runs_as_a_script(lake: Lake, folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(PROJECT / "notebooks" / "01_first_look.py")],
@@ -263,6 +269,7 @@ def test_the_notebook_runs_as_a_script(lake: Lake, folder: Path) -> None:
     assert "published already by" in done.stdout and "YOUR CREDIT RECORD" in done.stdout
 
 
+@full
 def test_the_pages_hold_in_a_browser(lake: Lake, folder: Path) -> None:
     seller = lake.read(DECISIONS).orderBy("outcome", "seller_id").first()["seller_id"]
     page = folder / "record.html"
