@@ -123,6 +123,7 @@ BAD = {
     "old": ({"at": "1900-01-01 00:00:00"}, ["happened_at: before 2000-01-01"]),
     "no-date": ({"at": "9 March"}, ["happened_at: no timestamp"]),
     "blank-end": ({"shop": "s1 "}, ["seller_id: blank at an end"]),
+    "line-feed": ({"buyer": "b1\n", "shop": "s1\n"}, ["seller_id: blank at an end", "buyer_id: blank at an end"]),
     "zero-width": ({"buyer": "b\u200b1"}, ["buyer_id: invisible character"]),
     "long": ({"shop": "x" * 10_000}, ["seller_id: longer than 128 characters"]),
     "no-shop": ({"shop": ""}, ["seller_id: missing"]),

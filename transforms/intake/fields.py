@@ -26,6 +26,8 @@ LARGEST_FEN = 10**13  # 100 billion yuan: 900,000 such amounts still add up with
 INVISIBLE = "[\\p{Cntrl}\\u00AD\\u200B-\\u200F\\u2028-\\u202F\\u2060-\\u2064\\uFEFF]"
 # marks that NFC writes in one sign with their letter: Latin accents, Hangul parts, kana marks
 DECOMPOSED = "[\\u0300-\\u036F\\u1100-\\u11FF\\u3099\\u309A]"
+# to the very end: `$` would let a line feed there through
+PLAIN_ID = f"^[!-~]{{1,{LONGEST_ID}}}\\z"
 BLANK_ENDS = "^[\\s\\u00A0\\u3000]|[\\s\\u00A0\\u3000]$"
 
 
@@ -123,7 +125,7 @@ def _required(field: Field, value: Column) -> Column:
 def _id(field: Field, mapping: FieldMapping, source: Column, kind: T.DataType, zone: str) -> Read:
     text = source.cast("string")
     # nearly every id is plain ASCII: one look passes it, and the five patterns below are for the others
-    is_plain = text.rlike(f"^[!-~]{{1,{LONGEST_ID}}}$")
+    is_plain = text.rlike(PLAIN_ID)
     problem = F.when(
         ~is_plain,
         F.coalesce(

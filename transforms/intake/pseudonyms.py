@@ -13,7 +13,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from conf.source import Feed, FieldMapping
-from transforms.intake.fields import BLANK_ENDS, DECOMPOSED, INVISIBLE, LONGEST_ID
+from transforms.intake.fields import BLANK_ENDS, DECOMPOSED, INVISIBLE, LONGEST_ID, PLAIN_ID
 
 PERSONAL = ("buyer_id", "counterparty_id")
 """Fields that name a person or a firm that is no seller of ours."""
@@ -68,7 +68,7 @@ def with_pseudonyms(raw: DataFrame, columns: Sequence[str], pads: DataFrame) -> 
 def _pseudonym(text: Column) -> Column:
     inner = F.unhex(F.sha2(F.concat(F.col(_INNER), F.encode(text, "UTF-8")), 256))
     digits = F.substring(F.sha2(F.concat(F.col(_OUTER), inner), 256), 1, _DIGITS)
-    is_plain = text.rlike(f"^[!-~]{{1,{LONGEST_ID}}}$")
+    is_plain = text.rlike(PLAIN_ID)
     return (
         F.when(is_plain, digits)
         .when(text == "", text)
