@@ -44,19 +44,21 @@ class Commits:
 
     def at(self, version: int) -> Commit:
         """The commit that made a version."""
-        info = self._first(self._commit(version), "commitInfo")
+        # other writers may leave it out, or tell less in it
+        info = self._first(self._commit(version), "commitInfo") or {}
+        written = info.get("timestamp") or self._files.getFileStatus(self._commit(version)).getModificationTime()
         return Commit(
             version,
-            info["operation"],
+            info.get("operation", "not told"),
             info.get("operationParameters", {}),
             info.get("userMetadata"),
             info.get("operationMetrics", {}),
-            datetime.fromtimestamp(info["timestamp"] / 1000, UTC),
+            datetime.fromtimestamp(written / 1000, UTC),
         )
 
     def _newest_version(self) -> int:
         checkpoint = self._path("/_last_checkpoint")
-        version = int(self._first(checkpoint, "version")) if self._files.exists(checkpoint) else 0
+        version = int(self._first(checkpoint, "version") or 0) if self._files.exists(checkpoint) else 0
         while self._files.exists(self._commit(version + 1)):
             version += 1
         return version
@@ -68,7 +70,7 @@ class Commits:
         return self._jvm.org.apache.hadoop.fs.Path(self._log + name)
 
     def _first(self, path: Any, key: str) -> Any:
-        """Value of the first line's object that has a key; the lines after it, a file each, are not read."""
+        """What the first line with a key has under it, or None; the lines after it, a file each, are not read."""
         stream = self._files.open(path)
         reader = self._jvm.java.io.BufferedReader(self._jvm.java.io.InputStreamReader(stream, "UTF-8"))
         try:
@@ -78,4 +80,4 @@ class Commits:
                     return told[key]
         finally:
             reader.close()
-        raise ValueError(f"{path}: no {key} in it")
+        return None

@@ -44,6 +44,12 @@ def test_commits_are_those_that_delta_tells(lake: Lake) -> None:
     found = [(c.version, c.operation, c.metadata, c.metrics) for c in commits.after(-1)]
     assert found == told and [number for number, *_ in told] == list(range(13, -1, -1))
     assert commits.newest() == commits.at(13) and commits.newest().parameters["version"] in (3, "3")
+    # another writer's, which tells nothing of itself
+    log = Path(path) / "_delta_log"
+    (log / f"{14:020d}.json").write_text('{"txn": {"appId": "other", "version": 1}}\n')
+    assert (commits.newest().version, commits.newest().operation, commits.newest().metadata) == (14, "not told", None)
+    with pytest.raises(StepFailure, match=r"version 14 \(not told, 20"):
+        lake.require_as_published(DELIVERIES)
 
 
 def test_a_second_writer_stops_and_is_told_who_writes(lake: Lake) -> None:

@@ -52,8 +52,9 @@ def of_pairs(rows: DataFrame, pairs: DataFrame) -> DataFrame:
     """
     wanted = pairs.select(*PAIR, F.col("pair_hash").alias("wanted_hash"), F.col("pair_check").alias("wanted_check"))
     narrow = rows.select("pair_hash", "pair_check", "event_day", "arrival_day", "orders")
-    # a sum, and not a second key: Spark looks one bigint up without making a row of it
-    is_same = (F.col("pair_hash") == F.col("wanted_hash")) & (F.col("pair_check") - F.col("wanted_check") == 0)
+    # not a second key of the join: Spark looks one bigint up without making a row of it
+    is_checked = F.col("pair_check").bitwiseXOR(F.col("wanted_check")) == 0
+    is_same = (F.col("pair_hash") == F.col("wanted_hash")) & is_checked
     return narrow.join(wanted, is_same, "inner").select(*PAIR, "event_day", "arrival_day", "orders")
 
 

@@ -53,10 +53,8 @@ def test_what_moves(spark: SparkSession, name: str, is_known_before: bool) -> No
 
 
 def test_two_pairs_of_one_hash_are_told_apart(spark: SparkSession) -> None:
-    rows = [
-        ("s1", "b1", date(2025, 3, 1), date(2025, 3, 1), 1, 7, 1),
-        ("s1", "b2", date(2025, 3, 1), date(2025, 3, 1), 2, 7, 2),
-    ]
+    day = date(2025, 3, 1)
+    rows = [("s1", "b1", day, day, 1, 7, -(2**31)), ("s1", "b2", day, day, 2, 7, 2**31 - 1)]
     known = spark.createDataFrame(rows, f"{PAIRS}, pair_hash bigint, pair_check int")
     found = of_pairs(known, known.filter("buyer_id = 'b2'").select(*PAIR, "pair_hash", "pair_check"))
     assert [row["orders"] for row in found.collect()] == [2]
