@@ -36,7 +36,7 @@ SELLER_BUYER_DAY = Table(
         Column("arrival_month", "string not null", "its month, YYYY-MM"),
         Column("orders", "bigint not null", "orders paid, less those that a correction took back"),
         Column("paid_fen", "bigint not null", "their amount, fen"),
-        # To look a day's pairs up among all of history is to read every row: 13 bytes of it by these, 36 by the ids.
+        # To look a day's pairs up among all of history is to read every row: 12 bytes of it by these, 36 by the ids.
         Column("pair_hash", "bigint not null", "xxhash64 of seller_id and buyer_id"),
         Column("pair_check", "int not null", "Murmur3 of the same: two pairs of one pair_hash differ in it"),
     ),
