@@ -12,8 +12,6 @@ and the lake; a run that was stopped goes on where it was.
 
 import json
 import math
-import os
-import platform
 import secrets
 import sys
 import time
@@ -30,6 +28,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from scipy.stats import t as student
 
+from bench.machine import described
 from conf.outcome import load_definition
 from conf.settings import load_settings
 from conf.source import load_source
@@ -42,7 +41,7 @@ from jobs.simulate import simulate
 from jobs.training_set import training_set_by_cohorts
 from ml.algorithms import ALGORITHMS, fit
 from ml.cross_validate import KEPT
-from ml.evaluate import Counts, Evaluation, Interval, count, difference_of_auc, evaluate
+from ml.evaluate import Counts, Evaluation, Interval, auc, count, difference_of_auc, evaluate
 from ml.fitting import BASELINE_LOG_ODDS, Plan, fitted
 from ml.pipeline import LOG_ODDS, MARGIN, Boosting, usable_inputs
 from transforms.features.catalogue import MODEL_INPUTS
@@ -102,7 +101,8 @@ def ceilings(rows: DataFrame, worlds: Sequence[str], boosting: Boosting) -> dict
         later = rows.filter(F.col("world").isin(list(half)) & (F.col("as_of") >= F.lit(TRAINED_ON)))
         judged = model.transform(later).select("world", "group_id", "bad", margin).persist()
         for world in half:
-            found[world] = evaluate(count(judged.filter(F.col("world") == world))).auc.value
+            of_world = count(judged.filter(F.col("world") == world))
+            found[world] = auc(of_world.good.sum(axis=0), of_world.bad.sum(axis=0), of_world.log_odds)
         judged.unpersist()
     return found
 
@@ -137,7 +137,7 @@ def report(
     lines = [
         f"`python -m bench.ceiling {' '.join(sys.argv[1:])}`",
         "",
-        f"{len(told)} worlds, {rows:,} rows with a known outcome; {os.cpu_count()} cores, {platform.machine()}."
+        f"{len(told)} worlds, {rows:,} rows with a known outcome; {described('pyspark')}."
         " Simulated: no estimate of any lender's rates.",
         "",
         "| world | rows | bads | AUC | scorecard | difference | ceiling | of the way | observed / expected | slope |",

@@ -10,7 +10,6 @@ all. Writes intake.md and intake.json into the folder.
 
 import json
 import os
-import platform
 import re
 import secrets
 import shutil
@@ -25,6 +24,8 @@ from pathlib import Path
 
 import click
 import duckdb
+
+from bench.machine import described
 
 FIRST_DAY = date(2024, 1, 1)
 
@@ -144,6 +145,8 @@ def ingest(what: str, events: int, lake: Path, source: str, files: Path, *more: 
 PLAIN_COPY = """
 import sys
 from pyspark.sql import functions as F
+from bench.machine import described
+from bench.machine import described
 from conf.settings import load_settings
 from jobs.lakehouse.session import spark_session
 spark = spark_session(load_settings("local", {}, []))
@@ -240,9 +243,8 @@ def _source(out: Path, kind: str) -> str:
 
 
 def _report(costs: list[Cost], out: Path) -> None:
-    head = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     lines = [
-        f"`python -m bench.intake {' '.join(sys.argv[1:])}` on {head}",
+        f"`python -m bench.intake {' '.join(sys.argv[1:])}` on {described('pyspark', 'delta-spark')}",
         "",
         "| what | events | million events a core minute | processor s | wall s | largest process MB |",
         "|---|---|---|---|---|---|",

@@ -13,7 +13,6 @@ not the same as DuckDB's stops the run. Writes refresh.md, refresh.json and refr
 
 import json
 import os
-import platform
 import secrets
 import shutil
 import subprocess
@@ -24,7 +23,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
@@ -35,6 +33,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from bench.intake import Tree
+from bench.machine import described
 from conf.settings import load_settings
 from jobs.aggregate import aggregate
 from jobs.lakehouse.lake import Lake
@@ -387,19 +386,14 @@ def cold(out: Path, way: str, days: int, with_buyers: bool) -> Cost:
 
 
 def report(out: Path, events: int, days: int, costs: list[Cost]) -> None:
-    cpu = next(
-        (line.split(": ")[1] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), ""
-    )
     sellers = duckdb.execute(f"select count(*) from read_parquet('{_result(out, 'DuckDB')}/*.parquet')").fetchall()[0][
         0
     ]
-    versions = ", ".join(f"{name} {version(name)}" for name in ("pyspark", "delta-spark", "duckdb"))
     head = [
         f"`python -m bench.refresh {' '.join(sys.argv[1:])}`",
         "",
         f"{events:,} events of {sellers:,} sellers in {days} days; 12 measures, and 4 of buyers, by 5 windows."
-        f" {os.cpu_count()} cores, {cpu.strip() or platform.machine()}, Python {platform.python_version()},"
-        f" {versions}.",
+        f" {described('pyspark', 'delta-spark', 'duckdb')}.",
         "",
         "| | | processor s | wall s | engine is cheaper by | faster by | runs |",
         "|---|---|---|---|---|---|---|",

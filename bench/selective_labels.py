@@ -11,8 +11,6 @@ what small test loans would hide, and what lending changes, is not in it.
 
 import json
 import math
-import os
-import platform
 from dataclasses import dataclass
 
 import click
@@ -23,6 +21,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from bench.machine import described
 from conf.world import FAMILY, World, load_world
 from ml.evaluate import BLOCKS, Counts, Evaluation, Floats, evaluate
 from transforms.market.weeks import simulate_sellers
@@ -172,7 +171,7 @@ def main(name: str, sellers: int, seeds: int) -> None:
     """Print one table."""
     parts = [draws_of(open_world(name, sellers, seed), seed * 1_000_000) for seed in range(1, seeds + 1)]
     draws = Draws(*(np.concatenate([getattr(part, field) for part in parts]) for field in Draws.__dataclass_fields__))
-    print(f"{platform.machine()}, {os.cpu_count()} cores; world {name}, {seeds} seeds x {sellers}")
+    print(f"{described('scikit-learn')}; world {name}, {seeds} seeds x {sellers}")
     print(f"sellers; {len(draws.bad):,} draws, {int(draws.bad.sum()):,} bad. Simulated: no estimate of any lender.\n")
     print("| judged on | draws | bads | effective size | AUC | observed / expected | intercept | slope |")
     print("|---|---|---|---|---|---|---|---|")

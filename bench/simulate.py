@@ -8,7 +8,6 @@ Writes simulate.md into the folder; the worlds are removed, unless --keep.
 """
 
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -19,6 +18,8 @@ from pathlib import Path
 
 import click
 import pyarrow.dataset
+
+from bench.machine import described
 
 EVENTS_A_SELLER = 733
 """Of the demo's 1,464 days."""
@@ -115,10 +116,9 @@ def table(costs: list[Cost]) -> list[str]:
 def main(events: tuple[int, ...], out: Path, keep: bool) -> None:
     """Simulate worlds of growing size and say what each cost."""
     out.mkdir(parents=True, exist_ok=True)
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     head = [
-        f"`python -m bench.simulate {' '.join(f'--events {each}' for each in events)}` on {os.cpu_count()} cores,"
-        f" {memory:.0f} GiB, {platform.machine()}; the demo's world, 1,464 days.",
+        f"`python -m bench.simulate {' '.join(f'--events {each}' for each in events)}` on"
+        f" {described('pyspark')}; the demo's world, 1,464 days.",
         "",
     ]
     costs: list[Cost] = []

@@ -7,17 +7,18 @@ import io
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
 
 import click
 from pyspark import StorageLevel
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from conf.errors import StepFailure, UserError
+from conf.outcome import OutcomeDefinition
 from conf.policy import Policy, load_policy
 from jobs.lakehouse.champion import champions, gates_now, training_of
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
@@ -32,11 +33,13 @@ from ml.fitting import Fitted, Plan, fitted, problems_of
 from ml.gates import too_few_bads
 from ml.pipeline import SMALL_SAMPLE, Boosting, UnfitError
 from ml.registry import Delta, Evidence, Loaded, check, load, register
+from ml.tuning import Tuning, tuned
 from transforms.features.catalogue import BY_NAME, MODEL_INPUTS
 from transforms.outcomes.cohorts import BEHAVIOURAL
 from transforms.outcomes.segments import SEGMENTS, with_segments
-from transforms.tables.bronze import SELLERS
-from transforms.tables.gold import OUTCOMES, SELLER_FEATURES, TRAINING_SET
+from transforms.tables.bronze import LOAN_EVENTS, SELLERS
+from transforms.tables.gold import DECISIONS, OUTCOMES, SELLER_FEATURES, TRAINING_SET
+from transforms.tables.table import Table
 
 CALIBRATION_FOLDS = 3
 TOP_FEATURES = 10
@@ -70,6 +73,7 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
         "trained_on": plan.trained_on,
         "folds": plan.folds,
         "repeats": plan.repeats,
+        "tries": plan.tries,
         "trainer": trainer,
     }
     with lake.run("train", settings.model, identity, arguments) as run:
@@ -83,6 +87,10 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
             problems = problems_of(rows, MODEL_INPUTS, plan)
             if problems:
                 raise UserError([f"train: {problem}" for problem in problems])
+            tuning = None
+            if plan.tries and plan.trained_on is not None:
+                tuning = tuned(rows, MODEL_INPUTS, plan.algorithm, plan.tries, plan.trained_on)
+                plan = replace(plan, algorithm=tuning.best.algorithm)
             with fitted(rows, MODEL_INPUTS, plan, (*KEPT, *SEGMENTS)) as fit:
                 champion = _champion(lake)
                 found = findings(
@@ -97,7 +105,7 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
                 )
                 found = _under_pseudonyms(found, key)
                 figures = figures_of(found, champion.version if champion else None)
-                card = _card(run, fit, found, plan, figures, made_by, trainer, champion)
+                card = _card(run, fit, found, plan, figures, made_by, trainer, champion, tuning)
                 version, mlflow_run = register(
                     settings.tracking_uri,
                     settings.experiment,
@@ -150,18 +158,53 @@ def _snapshot(run: Run) -> DataFrame | None:
     return run.read(SELLER_FEATURES).filter(F.col("run_id") == newest.run_id)
 
 
-def _funnel(run: Run, made_by: Published) -> list[tuple[str, int]]:
-    """Seller-months from all to those with a known outcome."""
-    outcomes = run.read(OUTCOMES).filter(F.col("run_id") == made_by.run_id)
-    found = outcomes.agg(
-        F.count(F.lit(1)).alias("all sellers, each month"),
-        F.coalesce(F.sum((F.col("loans") > 0).cast("int")), F.lit(0)).alias("drew in the 90 days after"),
-        *(
-            F.coalesce(F.sum((F.col("outcome") == outcome).cast("int")), F.lit(0)).alias(outcome)
-            for outcome in ("good", "indeterminate", "bad")
-        ),
-    ).collect()[0]
-    return [(name, int(value)) for name, value in found.asDict().items()]
+def funnel(lake: Lake, read: Callable[[Table], DataFrame], made_by: Published) -> list[tuple[str, int]]:
+    """Seller-months from all to those with a known outcome, then the sellers of the newest decisions."""
+    outcomes = read(OUTCOMES).filter(F.col("run_id") == made_by.run_id)
+    figures = [F.count(F.lit(1)).alias("all sellers, each month")]
+    if "definition_as_json" in made_by.facts:
+        definition = OutcomeDefinition.model_validate_json(made_by.facts["definition_as_json"])
+        told = {
+            kind: name
+            for kind, name in (("applied", "asked for a loan"), ("approved", "were approved one"))
+            if f"loan_event.{kind}" in lake.kinds_told()
+        }
+        if told:
+            at_the_door = _at_the_door(
+                read(LOAN_EVENTS), outcomes.select("as_of").distinct(), definition.draw_days, list(told)
+            )
+            outcomes = outcomes.join(at_the_door, ["seller_id", "as_of"], "left")
+        days = f"in the {definition.draw_days} days after"
+        figures += [_many(F.col(kind) > 0).alias(f"{name} {days}") for kind, name in told.items()]
+        figures.append(_many(F.col("loans") > 0).alias(f"drew {days}"))
+    figures += [_many(F.col("outcome") == outcome).alias(outcome) for outcome in ("good", "indeterminate", "bad")]
+    found = outcomes.agg(*figures).collect()[0].asDict()
+    decided = lake.last_run("decide")
+    if decided is not None:
+        newest = read(DECISIONS).filter(F.col("run_id") == decided.run_id)
+        is_eligible = (F.size("knock_outs") == 0) & F.col("outcome").isin("offer", "decline")
+        found |= (
+            newest.agg(
+                F.count(F.lit(1)).alias(f"all sellers, decided on as of {decided.as_of}"),
+                _many(is_eligible).alias("eligible: no knock-out, history and figures enough"),
+                _many(F.col("outcome") == "offer").alias("offered"),
+            )
+            .collect()[0]
+            .asDict()
+        )
+    return [(name, int(value)) for name, value in found.items()]
+
+
+def _at_the_door(events: DataFrame, days: DataFrame, draw_days: int, kinds: Sequence[str]) -> DataFrame:
+    """One row a seller and as-of day with loan events of these kinds while draws count: how many of each."""
+    told = events.filter(F.col("kind").isin(list(kinds)))
+    in_time = F.col("event_day").between(F.col("as_of"), F.date_add("as_of", draw_days - 1))
+    counts = (F.sum(F.when(F.col("kind") == kind, F.col("sign")).otherwise(0)).alias(kind) for kind in kinds)
+    return told.join(F.broadcast(days), in_time).groupBy("seller_id", "as_of").agg(*counts)
+
+
+def _many(condition: Column) -> Column:
+    return F.coalesce(F.sum(condition.cast("int")), F.lit(0))
 
 
 def _card(
@@ -173,6 +216,7 @@ def _card(
     made_by: Published,
     trainer: str,
     champion: Loaded | None,
+    tuning: Tuning | None,
 ) -> Card:
     lake = run.lake
     judged_by = found.judged
@@ -208,9 +252,10 @@ def _card(
             ),
         },
         findings=found,
-        funnel=_funnel(run, made_by),
+        funnel=funnel(lake, run.read, made_by),
         roll_rates=json.loads(made_by.facts.get("roll_rates", "[]")),
         spread=spread_in_words(found),
+        tuning=tuning,
         top_features=[(name, BY_NAME[name].meaning, size) for name, size in found.importance[:TOP_FEATURES]],
         dropped=[name for name in MODEL_INPUTS if name not in fit.inputs.features],
         gates=gates_now(lake, figures, made_by.run_id, None),
@@ -243,7 +288,8 @@ def _evidence(
 ) -> Evidence:
     lake = run.lake
     plots = plots_of(card)
-    tables = {f"tables/{name}.csv": _csv(header, rows) for name, (header, rows) in tables_of(found).items()}
+    told = tables_of(found) | ({"tuning": card.tuning.table()} if card.tuning else {})
+    tables = {f"tables/{name}.csv": _csv(header, rows) for name, (header, rows) in told.items()}
     return Evidence(
         parameters={
             "algorithm": name_of(plan.algorithm),
@@ -251,6 +297,7 @@ def _evidence(
             "trained_on": plan.trained_on,
             "folds": plan.folds,
             "repeats": plan.repeats,
+            "tries": plan.tries,
         },
         metrics=figures,
         tags={
@@ -329,6 +376,7 @@ def _report(found: Findings, fit: Fitted, version: str, card: Card) -> Report:
         [
             *([card.too_few_bads] if card.too_few_bads else []),
             *([card.spread] if card.spread else []),
+            *([card.tuning.in_words()] if card.tuning else []),
             "Features that carry it (mean size of their points):",
             *lines,
         ],
@@ -346,6 +394,12 @@ _CROSS = re.compile(r"^([1-9][0-9]?)x([1-9][0-9]?)$")
 @click.option("--trainer", required=True, help="Who trains it; another person must promote it.")
 @click.option("--algorithm", type=click.Choice(list(ALGORITHMS)), default="gbt", help="What is fitted.")
 @click.option("--trees", type=click.IntRange(1, 1000), help="Boosted trees [default: 25; 20 with --cross-validate].")
+@click.option(
+    "--tune",
+    type=click.IntRange(1, 100),
+    metavar="N",
+    help="First try N other settings, on cohorts that are later than the outcomes they are fitted on.",
+)
 @click.option("--policy", default="standard", metavar="NAME_OR_FILE", help="Policy whose cut-off the reasons refer to.")
 def command(
     invocation: Invocation,
@@ -354,6 +408,7 @@ def command(
     trainer: str,
     algorithm: str,
     trees: int | None,
+    tune: int | None,
     policy: str,
 ) -> Report:
     """Train a model on the newest training set and register it in MLflow as the challenger, with its card.
@@ -361,6 +416,8 @@ def command(
     Trees are boosted on rows whose outcome was known by the day of training; their margin is calibrated on folds that
     they did not see. A connected group is never in two folds.
     """
+    if tune is not None and trained_on is None:
+        raise UserError("train --tune: settings are compared on later cohorts, and --cross-validate has none")
     if (trained_on is None) == (cross_validate is None):
         raise UserError("train: want either --trained-on DAY or --cross-validate REPEATSxFOLDS (5x5)")
     folds, repeats, is_small = CALIBRATION_FOLDS, 1, False
@@ -375,7 +432,8 @@ def command(
         chosen = replace(chosen, trees=trees) if trees is not None else chosen
     elif trees is not None:
         raise UserError(f"--trees: a {algorithm} has none")
-    return train(invocation.lake(), Plan(chosen, trained_on, folds, repeats), trainer, load_policy(policy))
+    plan = Plan(chosen, trained_on, folds, repeats, tune or 0)
+    return train(invocation.lake(), plan, trainer, load_policy(policy))
 
 
 if __name__ == "__main__":

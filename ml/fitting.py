@@ -28,6 +28,8 @@ class Plan:
     """Outcomes known by this day train, cohorts from it on judge; None: judged by cross-validation."""
     folds: int
     repeats: int
+    tries: int = 0
+    """Settings to compare beside the algorithm's own, before it is fitted."""
 
     @property
     def is_cross_validated(self) -> bool:

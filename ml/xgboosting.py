@@ -57,6 +57,7 @@ def fit_xgboost(vectors: DataFrame, preparation: PipelineModel, inputs: Inputs, 
         prediction_col="raw_class",
         num_workers=1,
         verbosity=0,
+        verbose=False,
         **wanted,
     )
     margin = VectorSlicer(inputCol="raw", outputCol=MARGIN, indices=[1])

@@ -21,6 +21,7 @@ from ml.evaluate import by_decile
 from ml.findings import SCORE_SHIFT, Findings
 from ml.gates import Gate
 from ml.stability import Shift
+from ml.tuning import Tuning
 from transforms.lending.scale import ANCHOR_ODDS, ANCHOR_SCORE, POINTS_PER_LOG_ODDS
 
 matplotlib.use("Agg")
@@ -48,6 +49,8 @@ class Card:
     where the source gave the outcomes."""
     spread: str | None
     """AUC over repeated cross-validation, in words; None where there was none."""
+    tuning: Tuning | None
+    """Settings that were compared; None where the algorithm's own were taken."""
     top_features: Sequence[tuple[str, str, float]]
     """Name, meaning, mean size of its points."""
     dropped: Sequence[str]
@@ -207,6 +210,8 @@ def to_markdown(card: Card) -> str:
         )
     if card.spread:
         lines += ["", card.spread]
+    if card.tuning:
+        lines += ["", card.tuning.in_words()]
     lines += ["", "| gate | verdict | evidence |", "|---|---|---|"]
     lines += [f"| {gate.gate} | {gate.verdict} | {gate.evidence} |" for gate in card.gates]
     lines += ["", "What it is for, and what not:", "", *(f"* {limit}" for limit in card.limits)]

@@ -8,6 +8,7 @@ import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import pytest
 import yaml
 from pyspark.sql import SparkSession
@@ -34,7 +35,7 @@ from jobs.record import first_with, record
 from jobs.score import score
 from jobs.simulate import simulate
 from jobs.status import status
-from jobs.train import train
+from jobs.train import funnel, train
 from jobs.training_set import training_set_by_cohorts
 from ml.fitting import Plan
 from ml.gates import PASS
@@ -42,8 +43,8 @@ from ml.pipeline import Boosting
 from tests.browser import chromium, fits, mlflow_server
 from tests.conftest import PROJECT, SMALL, lake_at
 from tests.oracle.test_features_against_duckdb import rebuilt, rows_of
-from transforms.tables.bronze import DELIVERIES
-from transforms.tables.gold import DECISIONS, SCORES, SELLER_FEATURES, SIGNOFFS, TRAINING_SET
+from transforms.tables.bronze import DELIVERIES, LOAN_EVENTS
+from transforms.tables.gold import DECISIONS, OUTCOMES, SCORES, SELLER_FEATURES, SIGNOFFS, TRAINING_SET
 
 full = pytest.mark.full  # a minute or more each, most of it Spark's planning of wide features
 
@@ -138,6 +139,27 @@ def test_no_outcome_of_the_training_rows_was_known_later_than_the_training_day(l
     rows = lake.read(TRAINING_SET)
     known = rows.filter(F.col("known_on") <= F.lit(TRAINED_ON)).count()
     assert rows.count() > known == run.figures["train_rows"] > 0
+
+
+def test_the_funnel_counts_who_asked_was_approved_and_drew(lake: Lake, folder: Path) -> None:
+    made_by = lake.last_run("training-set")
+    assert made_by is not None
+    found = dict(funnel(lake, lake.read, made_by))
+    lake.read(LOAN_EVENTS).select("seller_id", "event_day", "kind", "sign").toPandas().to_parquet(folder / "loans.pq")
+    lake.read(OUTCOMES).select("seller_id", "as_of", "outcome").toPandas().to_parquet(folder / "outcomes.pq")
+    for kind, name in (("applied", "asked for a loan"), ("approved", "were approved one"), ("drawn", "drew")):
+        counted = duckdb.sql(
+            f"select count(*) from '{folder}/outcomes.pq' o where (select coalesce(sum(sign), 0) from"
+            f" '{folder}/loans.pq' l where l.seller_id = o.seller_id and kind = '{kind}'"
+            " and event_day >= as_of and event_day < as_of + interval 90 day) > 0"
+        ).fetchall()
+        assert found[f"{name} in the 90 days after"] == counted[0][0] > 0, name
+    assert found["all sellers, each month"] > found["asked for a loan in the 90 days after"]
+    decided = lake.read(DECISIONS).filter(F.col("as_of") == F.lit(AS_OF)).collect()
+    assert found[f"all sellers, decided on as of {AS_OF}"] == len(decided)
+    assert found["offered"] == sum(row["outcome"] == "offer" for row in decided)
+    eligible = [row for row in decided if not row["knock_outs"] and row["outcome"] in ("offer", "decline")]
+    assert found["eligible: no knock-out, history and figures enough"] == len(eligible) > found["offered"]
 
 
 @full

@@ -69,6 +69,7 @@ def test_no_two_options_of_a_step_share_a_name(name: str) -> None:
         ["ingest", "--source", "nobody", "--input", "."],
         ["training-set", "--given", "--from", "2023-01"],
         ["train", "--trainer", "me", "--cross-validate", "5"],
+        ["train", "--trainer", "me", "--cross-validate", "5x5", "--tune", "3"],
         ["decide", "--as-of", "2024-01-01", "--policy", "none"],
         ["nonsense"],
     ],

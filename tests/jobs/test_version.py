@@ -40,10 +40,10 @@ from transforms.tables.gold import OUTCOMES, TRAINING_SET
 pytestmark = pytest.mark.full  # five minutes, most of them to fit three models
 
 POLICY = load_policy("standard")
-COHORTS = (date(2023, 1, 1), date(2023, 4, 1), date(2023, 7, 1), date(2024, 3, 1))
+COHORTS = (date(2022, 12, 1), date(2023, 4, 1), date(2023, 7, 1), date(2024, 3, 1))
 TRAINED_ON = date(2024, 2, 1)
 SHOPS = 160
-PLAN = Plan(Boosting(trees=3, depth=2, least_rows_a_leaf=10), TRAINED_ON, 2, 1)
+PLAN = Plan(Boosting(trees=3, depth=2, least_rows_a_leaf=10), TRAINED_ON, 2, 1, tries=1)
 
 
 def rows_of_a_set(set_id: str) -> list[dict[str, Any]]:
@@ -158,11 +158,12 @@ def test_the_version_has_its_tags_and_the_run_its_evidence(lake: Lake) -> None:
     }
     assert wanted <= set(run.data.metrics)
     assert run.data.metrics["single_score_off_most"] == 0
+    assert run.data.params["tries"] == "1" and "Settings: of 2 tried, " in version.description
     names = {file.path for folder in ("tables", "plots") for file in client.list_artifacts(version.run_id, folder)}
     assert names == {
         *(
             f"tables/{name}.csv"
-            for name in ("agreement", "directions", "importance", "scorecard", "shift", "worst_misses")
+            for name in ("agreement", "directions", "importance", "scorecard", "shift", "tuning", "worst_misses")
         ),
         *(f"plots/{name}.png" for name in ("calibration", "cohorts", "gain", "roc", "scores")),
     }
@@ -231,7 +232,7 @@ def test_loaded_from_the_registry_alone_it_predicts_the_same_to_the_last_bit(lak
         (lambda row: row | {"bad": 1, "indeterminate": False}, "are bad: no good outcome"),
         (lambda row: row | {"known_on": date(2025, 1, 1)}, "there is nothing to train on"),
         (lambda row: row | {"group_id": "one"}, "1 groups of sellers in 2 folds"),
-        (lambda row: row | {"as_of": date(2023, 1, 1 + row["as_of"].month)}, "no cohort from 2024-02-01 on"),
+        (lambda row: row | {"as_of": date(2023, 1, row["as_of"].month)}, "no cohort from 2024-02-01 on"),
         (lambda row: row | {"refund_rate_90d": math.inf}, "feature refund_rate_90d: infinite in 640 rows"),
     ],
     ids=["no bad", "no good", "nothing known", "fewer groups than folds", "nothing later", "infinite"],
@@ -287,7 +288,16 @@ def test_the_pages_of_a_version_say_what_a_reviewer_looks_for(lake: Lake, tmp_pa
             WebDriverWait(browser, 90).until(lambda b: all(word in b.execute_script(body) for word in wanted))
 
         browser.set_window_size(1280, 2400)
-        read(card.as_uri(), "Insufficient evidence", "Gates", "leak-audit", "owner type", "north", "Worst misses")
+        read(
+            card.as_uri(),
+            "Insufficient evidence",
+            "Gates",
+            "leak-audit",
+            "owner type",
+            "north",
+            "Worst misses",
+            "Settings that were tried",
+        )
         for width in (390, 1280):
             assert fits(browser, width)
         browser.set_window_size(1280, 2400)

@@ -245,6 +245,7 @@ def test_the_card_escapes_and_marks_what_is_simulated(spark: SparkSession) -> No
         roll_rates=[("days past due", "loans", "then 0"), ("<30", 1234, "45.2%")],
         since_champion=["the first"],
         spread=None,
+        tuning=None,
         top_features=[("refund_rate_90d", "refunds & more", 3.2)],
         dropped=["x"],
         gates=gates({}),

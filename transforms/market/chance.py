@@ -29,8 +29,13 @@ class Chance:
     """Random numbers of some sellers (or, without sellers, of the world itself)."""
 
     def __init__(self, seed: int, numbers: Longs) -> None:
+        self._numbers = numbers
+        self.reseed(seed)
+
+    def reseed(self, seed: int) -> None:
+        """From here on, the numbers of another seed."""
         start = np.array([seed], dtype=np.uint64) + _GOLDEN
-        self._keys = _mix(_mix(start) ^ (numbers.astype(np.uint64) * _GOLDEN + np.uint64(1)))
+        self._keys = _mix(_mix(start) ^ (self._numbers.astype(np.uint64) * _GOLDEN + np.uint64(1)))
 
     def uniform(self, purpose: str, time: int | Longs = 0, of: Longs | None = None) -> Floats:
         """Between 0 and 1, both excluded; one a seller, or one for each index in `of`."""

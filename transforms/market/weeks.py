@@ -4,6 +4,7 @@ Nothing here is written from the ledger's features backwards: a loan goes bad be
 (or its owner will not pay), and the cash is short for causes that the ledger sees in part.
 """
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -129,13 +130,13 @@ def _fen(yuan: Floats) -> Longs:
 def simulate_sellers(world: World, numbers: Longs) -> pa.Table:
     """The weeks of some sellers (whole families), in order of week and of `numbers`."""
     traits = traits_of(world, numbers)
-    step = _Step(world, traits)
-    rows = [step.run(week) for week in range(world.weeks)]
-    return _table(rows, traits, step.closed_day)
+    weeks = Weeks(world, traits)
+    rows = [weeks.run(week) for week in range(world.weeks)]
+    return _table(rows, traits, weeks.closed_day)
 
 
-class _Step:
-    """The state that goes from a week to the next."""
+class Weeks:
+    """The state of some sellers, which goes from a week to the next."""
 
     def __init__(self, world: World, traits: Traits) -> None:
         self.world, self.traits = world, traits
@@ -182,6 +183,12 @@ class _Step:
         # what the platform sees of risk: failed debits of about ten weeks, and sales against those of the last year
         self.failures = np.zeros(number)
         self.yearly = self.usual.copy()
+
+    def branched(self, seed: int) -> "Weeks":
+        """The same sellers in the same state, whose weeks from here on come by the chances of another seed."""
+        other = copy.deepcopy(self)
+        other.chance.reseed(seed)
+        return other
 
     def run(self, week: int) -> dict[str, Any]:
         """Live one week of every seller; return its columns, with orders and loan events beside."""
