@@ -145,8 +145,6 @@ def ingest(what: str, events: int, lake: Path, source: str, files: Path, *more: 
 PLAIN_COPY = """
 import sys
 from pyspark.sql import functions as F
-from bench.machine import described
-from bench.machine import described
 from conf.settings import load_settings
 from jobs.lakehouse.session import spark_session
 spark = spark_session(load_settings("local", {}, []))
