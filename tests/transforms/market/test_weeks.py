@@ -17,7 +17,7 @@ from transforms.market.payments import payment_events
 from transforms.market.seasons import common_demand
 from transforms.market.sellers import seller_versions
 from transforms.market.traits import traits_of
-from transforms.market.weeks import INFLOWS, MONEY, simulate_sellers
+from transforms.market.weeks import INFLOWS, MONEY, Weeks, simulate_sellers
 
 
 def test_the_seed_alone_decides_whatever_the_parallelism(spark: SparkSession, market: Market) -> None:
@@ -159,6 +159,23 @@ def test_without_loans_a_seller_lives_the_same_life_until_its_first_draw() -> No
     lifts = np.array([one[key][0] - other[key][0] for key in after])
     assert lifts.min() > -1e-9
     assert lifts.max() > 0.01
+
+
+def test_another_future_begins_where_the_first_does_and_leaves_it_alone() -> None:
+    world = load_world("demo", 40)
+    numbers = np.arange(1, 41)
+    lived = Weeks(world, traits_of(world, numbers))
+    for week in range(60):
+        lived.run(week)
+    other, same = lived.branched(world.seed + 1), lived.branched(world.seed)
+    begins = [each.run(60)["columns"] for each in (other, same, lived)]
+    assert np.array_equal(begins[0]["cash_before"], begins[2]["cash_before"])
+    assert not np.array_equal(begins[0]["cash_after"], begins[2]["cash_after"])
+    for name, values in begins[1].items():
+        assert np.array_equal(values, begins[2][name]), name
+    for week in range(61, 70):
+        assert np.array_equal(same.run(week)["columns"]["cash_after"], lived.run(week)["columns"]["cash_after"])
+        other.run(week)
 
 
 def test_a_later_era_approves_by_risk_and_says_how_likely_it_was() -> None:
