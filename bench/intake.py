@@ -9,15 +9,12 @@ all. Writes intake.md and intake.json into the folder.
 """
 
 import json
-import os
-import re
 import secrets
 import shutil
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -25,7 +22,7 @@ from pathlib import Path
 import click
 import duckdb
 
-from bench.machine import described
+from bench.machine import Tree, described
 
 FIRST_DAY = date(2024, 1, 1)
 
@@ -44,38 +41,6 @@ class Cost:
     @property
     def events_a_core_minute(self) -> float:
         return self.events / self.processor_seconds * 60
-
-
-class Tree:
-    """A process and all below it: processor seconds, and the largest resident memory that one of them had."""
-
-    def __init__(self, root: int) -> None:
-        self._root = root
-        self._ticks: dict[int, int] = {}
-        self.peak_megabytes = 0
-
-    @property
-    def processor_seconds(self) -> float:
-        return sum(self._ticks.values()) / os.sysconf("SC_CLK_TCK")
-
-    def look(self) -> None:
-        """Note what the kernel says now; what a process used in its last tenth of a second is lost."""
-        parents: dict[int, int] = {}
-        ticks: dict[int, int] = {}
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                with suppress(OSError):
-                    # the name in brackets may hold blanks
-                    fields = (entry / "stat").read_text().rpartition(") ")[2].split()
-                    parents[int(entry.name)], ticks[int(entry.name)] = int(fields[1]), int(fields[11]) + int(fields[12])
-        ours = {self._root}
-        while found := {process for process, parent in parents.items() if parent in ours} - ours:
-            ours |= found
-        for process in ours & ticks.keys():
-            self._ticks[process] = ticks[process]
-            with suppress(OSError):
-                high = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process}/status").read_text())
-                self.peak_megabytes = max(self.peak_megabytes, int(high[1]) // 1024 if high else 0)
 
 
 def records(first: int, number: int, day: date, bad: float, sellers: int) -> str:

@@ -1,7 +1,12 @@
-"""What a benchmark ran on, in words: every report says it the same way."""
+"""What a benchmark ran on and what it cost: every one tells it the same way."""
 
 import os
 import platform
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,3 +18,58 @@ def described(*packages: str) -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     versions = "".join(f", {name} {version(name)}" for name in packages)
     return f"{os.cpu_count()} cores ({processor}), {memory:.0f} GiB, Python {platform.python_version()}{versions}"
+
+
+class Tree:
+    """A process and all below it: processor seconds, and the largest resident memory that one of them had."""
+
+    def __init__(self, root: int) -> None:
+        self._root = root
+        self._ticks: dict[int, int] = {}
+        self.peak_megabytes = 0
+
+    @property
+    def processor_seconds(self) -> float:
+        return sum(self._ticks.values()) / os.sysconf("SC_CLK_TCK")
+
+    def look(self) -> None:
+        """Note what the kernel says now; what a process used in its last tenth of a second is lost."""
+        parents: dict[int, int] = {}
+        ticks: dict[int, int] = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with suppress(OSError):
+                    # the name in brackets may hold blanks
+                    fields = (entry / "stat").read_text().rpartition(") ")[2].split()
+                    parents[int(entry.name)], ticks[int(entry.name)] = int(fields[1]), int(fields[11]) + int(fields[12])
+        ours = {self._root}
+        while found := {process for process, parent in parents.items() if parent in ours} - ours:
+            ours |= found
+        for process in ours & ticks.keys():
+            self._ticks[process] = ticks[process]
+            with suppress(OSError):
+                high = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process}/status").read_text())
+                self.peak_megabytes = max(self.peak_megabytes, int(high[1]) // 1024 if high else 0)
+
+
+@contextmanager
+def measured() -> Iterator[list[float]]:
+    """Wall and processor seconds of this process and all below it, in the list once the block has ended."""
+    tree, done, told = Tree(os.getpid()), threading.Event(), list[float]()
+
+    def look() -> None:
+        while not done.wait(0.1):
+            tree.look()
+
+    tree.look()
+    began, started = tree.processor_seconds, time.monotonic()
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        yield told
+    finally:
+        wall = time.monotonic() - started
+        done.set()
+        looking.join()
+        tree.look()
+        told += [wall, tree.processor_seconds - began]

@@ -17,10 +17,8 @@ import secrets
 import shutil
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -32,8 +30,7 @@ from matplotlib.figure import Figure
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from bench.intake import Tree
-from bench.machine import described
+from bench.machine import Tree, described, measured
 from conf.settings import load_settings
 from jobs.aggregate import aggregate
 from jobs.lakehouse.lake import Lake
@@ -303,29 +300,6 @@ EXACT = ("engine", "plain Spark, written well", "DuckDB")
 
 
 # ---- the measuring ------------------------------------------------------------
-
-
-@contextmanager
-def measured() -> Iterator[list[float]]:
-    """Wall and processor seconds of this process and all below it, in the list once the block has ended."""
-    tree, done, told = Tree(os.getpid()), threading.Event(), list[float]()
-
-    def look() -> None:
-        while not done.wait(0.1):
-            tree.look()
-
-    tree.look()
-    began, started = tree.processor_seconds, time.monotonic()
-    looking = threading.Thread(target=look)
-    looking.start()
-    try:
-        yield told
-    finally:
-        wall = time.monotonic() - started
-        done.set()
-        looking.join()
-        tree.look()
-        told += [wall, tree.processor_seconds - began]
 
 
 def require_same(out: Path, with_buyers: bool, ways: list[str]) -> int:

@@ -21,7 +21,7 @@ _NANOSECONDS = 1e9
 
 def newest_stage(spark: SparkSession) -> int:
     """The newest stage that the session has begun; -1 before the first."""
-    return max((stage["stageId"] for stage in _stages(spark)), default=-1)
+    return max((stage["stageId"] for stage in stages(spark)), default=-1)
 
 
 def cost_since(spark: SparkSession, stage: int) -> dict[str, float]:
@@ -30,12 +30,13 @@ def cost_since(spark: SparkSession, stage: int) -> dict[str, float]:
     The bytes are right where `spark.hadoop.parquet.hadoop.vectored.io.enabled` is false: what Parquet reads by
     vectored calls is not counted (0.02 MB of a scan of 2 MB).
     """
-    ours = [told for told in _stages(spark) if told["stageId"] > stage]
+    ours = [told for told in stages(spark) if told["stageId"] > stage]
     sums = {name: float(sum(told[key] for told in ours)) for name, key in COSTS.items()}
     return sums | {"processor_seconds": sums["processor_seconds"] / _NANOSECONDS}
 
 
-def _stages(spark: SparkSession) -> Iterator[dict[str, Any]]:
+def stages(spark: SparkSession) -> Iterator[dict[str, Any]]:
+    """The stages that Spark remembers, as its REST interface tells them."""
     # as JSON by one call: to ask a thousand stages one by one takes seconds
     jvm = cast(Any, spark.sparkContext._jvm)
     store = cast(Any, spark.sparkContext._jsc).sc().statusStore()
