@@ -145,12 +145,14 @@ def test_the_funnel_counts_who_asked_was_approved_and_drew(lake: Lake, folder: P
     made_by = lake.last_run("training-set")
     assert made_by is not None
     found = dict(funnel(lake, lake.read, made_by))
-    lake.read(LOAN_EVENTS).select("seller_id", "event_day", "kind", "sign").toPandas().to_parquet(folder / "loans.pq")
-    lake.read(OUTCOMES).select("seller_id", "as_of", "outcome").toPandas().to_parquet(folder / "outcomes.pq")
+    lake.read(LOAN_EVENTS).select("seller_id", "event_day", "kind", "sign").toPandas().to_parquet(
+        folder / "loans.parquet"
+    )
+    lake.read(OUTCOMES).select("seller_id", "as_of", "outcome").toPandas().to_parquet(folder / "outcomes.parquet")
     for kind, name in (("applied", "asked for a loan"), ("approved", "were approved one"), ("drawn", "drew")):
         counted = duckdb.sql(
-            f"select count(*) from '{folder}/outcomes.pq' o where (select coalesce(sum(sign), 0) from"
-            f" '{folder}/loans.pq' l where l.seller_id = o.seller_id and kind = '{kind}'"
+            f"select count(*) from '{folder}/outcomes.parquet' o where (select coalesce(sum(sign), 0) from"
+            f" '{folder}/loans.parquet' l where l.seller_id = o.seller_id and kind = '{kind}'"
             " and event_day >= as_of and event_day < as_of + interval 90 day) > 0"
         ).fetchall()
         assert found[f"{name} in the 90 days after"] == counted[0][0] > 0, name
