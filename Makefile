@@ -22,7 +22,7 @@ ARGS ?=
 QUICK := -m "not full"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo mlflow real test test-full unit lint types imports format dist zip-smoke cluster-smoke features-doc lock clean
+.PHONY: help setup setup-tests demo mlflow real real-others test test-full unit lint types imports format dist zip-smoke cluster-smoke features-doc lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -91,6 +91,11 @@ real: setup ## the same chain on real VAT invoices of 425 firms (INVOICES=folder
 	    then status
 	@echo
 	@echo 'Open: demo/records/real-E1.html'
+
+real-others: ## after `make real`: XGBoost and the scorecard on the same firms, by the same repeated cross-validation
+	@$(ENV) $(REAL) seller-credit train --cross-validate 5x5 --trainer 'modeller of the demo' --policy no_loan_book \
+	        --algorithm xgboost \
+	    then train --cross-validate 5x5 --trainer 'modeller of the demo' --policy no_loan_book --algorithm scorecard
 # ---------------------------------------------------------------------------------------------------------------------
 
 test: lint types imports unit ## all that must hold before a commit: lint, types, import rules, tests with coverage

@@ -9,7 +9,10 @@ from collections.abc import Iterator
 from itertools import groupby
 from operator import itemgetter
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -17,6 +20,8 @@ from transforms.tables.silver import SELLER_BUYER_DAY
 
 PAIR = ("seller_id", "buyer_id")
 BUYER_MEASURES = ("first_buyers", "last_buyers", "second_last_buyers")
+_NAMES = ["seller_id", "event_day", "arrival_day", *BUYER_MEASURES]
+Longs = NDArray[np.int64]
 _CHANGES = "seller_id string, event_day date, arrival_day date, " + ", ".join(
     f"{name} bigint" for name in BUYER_MEASURES
 )
@@ -70,18 +75,89 @@ def buyer_changes(news: DataFrame, before: DataFrame) -> DataFrame:
     )
     by_pair = every.repartition("seller_id", "buyer_id").sortWithinPartitions("seller_id", "buyer_id", "arrival_day")
     return (
-        by_pair.mapInArrow(_fold, _CHANGES)
+        by_pair.mapInArrow(fold, _CHANGES)
         .groupBy("seller_id", "event_day", "arrival_day")
         .agg(*(F.sum(name).alias(name) for name in BUYER_MEASURES))
     )
 
 
-def _fold(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    rows = (
-        row
-        for batch in batches
-        for row in zip(*(batch.column(number).to_pylist() for number in range(batch.num_columns)), strict=True)
+def fold(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Pair days (seller_id, buyer_id, event_day, arrival_day, orders, is_news), in the order of their pairs and of
+    arrival within a pair, to the changes that the news among them brings: seller_id, event_day, arrival_day and a
+    bigint a buyer measure, not yet added up.
+    """
+    waiting: pa.Table | None = None
+    for batch in batches:
+        rows = pa.Table.from_batches([batch])
+        rows = (rows if waiting is None else pa.concat_tables([waiting, rows])).combine_chunks()
+        if not rows.num_rows:
+            continue
+        starts = _pair_starts(rows)
+        # the last pair may go on in the next batch
+        yield from _changes(rows.slice(0, starts[-1]), starts[:-1])
+        waiting = rows.slice(starts[-1])
+    if waiting is not None:
+        yield from _changes(waiting.combine_chunks(), np.zeros(1, dtype=np.int64))
+
+
+def _pair_starts(rows: pa.Table) -> Longs:
+    """Where each pair's rows begin: rows are in the order of their pairs."""
+    begins = np.ones(rows.num_rows, dtype=bool)
+    differs = [
+        pc.not_equal(column.slice(1), column.slice(0, rows.num_rows - 1)).to_numpy() for column in rows.columns[:2]
+    ]
+    begins[1:] = differs[0] | differs[1]
+    return np.flatnonzero(begins)
+
+
+def _changes(rows: pa.Table, starts: Longs) -> Iterator[pa.RecordBatch]:
+    """The changes of whole pairs, whose rows begin at `starts`.
+
+    Nearly every pair only ever buys again on a later day that we come to know later: its changes are those from each of
+    its rows to the next, column by column. A pair with a correction, late news or two days of one arrival is folded
+    arrival by arrival, 14 us a row instead of 0.7.
+    """
+    if not rows.num_rows:
+        return
+    day, arrival = (rows.column(name).cast(pa.int32()).to_numpy() for name in ("event_day", "arrival_day"))
+    orders, is_news = rows.column("orders").to_numpy(), rows.column("is_news").to_numpy()
+    pair = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, rows.num_rows)))
+    place = np.arange(rows.num_rows) - starts[pair]
+    follows = place > 0
+    day_before, orders_before = np.roll(day, 1), np.roll(orders, 1)
+    is_odd = (orders <= 0) | (follows & ((day <= day_before) | (arrival <= np.roll(arrival, 1))))
+    odd_pairs = np.zeros(len(starts), dtype=bool)
+    odd_pairs[pair[is_odd]] = True
+    is_told = is_news & ~odd_pairs[pair]
+
+    this, last = np.flatnonzero(is_told), np.flatnonzero(is_told & follows)
+    # the second newest order before this row was the row two before, unless the one before had two orders
+    second = np.flatnonzero(is_told & (place > 1) & (orders_before <= 1))
+    of_row = np.concatenate([this, last, second])
+    on_day = np.concatenate([day[this], day_before[last], np.roll(day, 2)[second]])
+    first_buyers = np.concatenate([place[this] == 0, np.zeros(len(last) + len(second), dtype=bool)])
+    last_buyers = np.concatenate([np.ones(len(this)), -np.ones(len(last)), np.zeros(len(second))])
+    second_last_buyers = np.concatenate(
+        [
+            orders[this] > 1,
+            (orders[last] <= 1).astype(np.int64) - (orders_before[last] > 1),
+            -np.ones(len(second)),
+        ]
     )
+    measures = (first_buyers, last_buyers, second_last_buyers)
+    columns = [
+        rows.column("seller_id").take(pa.array(of_row)).combine_chunks(),
+        *(pa.array(days.astype(np.int32)).cast(pa.date32()) for days in (on_day, arrival[of_row])),
+        *(pa.array(values.astype(np.int64)) for values in measures),
+    ]
+    yield pa.RecordBatch.from_arrays(columns, names=_NAMES)
+    if odd_pairs.any():
+        yield folded(rows.filter(pa.array(odd_pairs[pair])))
+
+
+def folded(pair_days: pa.Table) -> pa.RecordBatch:
+    """What `fold` gives, arrival by arrival: whatever came late, was taken back, or came with other days."""
+    rows = zip(*(column.to_pylist() for column in pair_days.columns), strict=True)
     out: list[tuple[object, ...]] = []
     for (seller, _), pair in groupby(rows, key=itemgetter(0, 1)):
         net: dict[object, int] = {}
@@ -101,10 +177,10 @@ def _fold(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
                                 values[number] = change
                                 out.append((seller, day, arrival, *values))
             held = marks
-        if len(out) >= 50_000:
-            yield _batch(out)
-            out = []
-    yield _batch(out)
+    columns = list(zip(*out, strict=True)) or [()] * len(_NAMES)
+    types = (pa.string(), pa.date32(), pa.date32(), pa.int64(), pa.int64(), pa.int64())
+    arrays = [pa.array(values, kind) for values, kind in zip(columns, types, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, names=_NAMES)
 
 
 def _marks(net: dict[object, int]) -> tuple[object, object, object]:
@@ -114,11 +190,3 @@ def _marks(net: dict[object, int]) -> tuple[object, object, object]:
         return None, None, None
     second = days[0] if net[days[0]] > 1 else days[1] if len(days) > 1 else None
     return days[-1], days[0], second
-
-
-def _batch(rows: list[tuple[object, ...]]) -> pa.RecordBatch:
-    columns = list(zip(*rows, strict=True)) or [()] * 6
-    types = (pa.string(), pa.date32(), pa.date32(), pa.int64(), pa.int64(), pa.int64())
-    names = ("seller_id", "event_day", "arrival_day", *BUYER_MEASURES)
-    arrays = [pa.array(values, kind) for values, kind in zip(columns, types, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, names=list(names))
