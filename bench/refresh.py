@@ -121,8 +121,25 @@ def events_sql(events: int, days: int) -> str:
 
 
 def build(lake: Lake, out: Path, events: int, days: int) -> None:
-    """The lake with all bronze, history closed, and the state as of the day after it; and how long that took."""
+    """The lake with all bronze, history closed, and the state as of the day after it; what stands is not made again."""
+    if lake.last_run("ingest") is None:
+        _fill_bronze(lake, out, events, days)
+    last = FIRST_DAY + timedelta(days=days - 1)
+    with measured() as told:
+        closed = aggregate(lake, last).values
+    click.echo(f"aggregate of history: {told[0]:.0f} s, {told[1]:.0f} processor s; {closed}")
+    as_of = last + timedelta(days=1)
+    labels = known_sellers(lake.read(SELLERS), lake.read(SELLER_DAY), EverySeller(as_of))
+    for with_buyers in (True, False):
+        sums = wanted(with_buyers)
+        if not (Path(_state(out, as_of, with_buyers)) / "_SUCCESS").exists():
+            state = state_of(sweep(lake.read(SELLER_DAY), labels, sums), sums)
+            state.write.mode("overwrite").parquet(_state(out, as_of, with_buyers))
+
+
+def _fill_bronze(lake: Lake, out: Path, events: int, days: int) -> None:
     files = out / "events"
+    shutil.rmtree(files, ignore_errors=True)
     files.mkdir()
     duckdb.sql(f"copy ({events_sql(events, days + ROUNDS)}) to '{files}' (format parquet, file_size_bytes '200MB')")
     told = lake.spark.read.parquet(str(files)).withColumns(
@@ -142,14 +159,6 @@ def build(lake: Lake, out: Path, events: int, days: int) -> None:
         run.facts = {"kinds_told": "order_event.paid", "simulated": "True"}
         run.publish()
     shutil.rmtree(files)
-    last = FIRST_DAY + timedelta(days=days - 1)
-    click.echo(f"bronze is there; {aggregate(lake, last).values}")
-    as_of = last + timedelta(days=1)
-    labels = known_sellers(lake.read(SELLERS), lake.read(SELLER_DAY), EverySeller(as_of))
-    for with_buyers in (True, False):
-        sums = wanted(with_buyers)
-        state = state_of(sweep(lake.read(SELLER_DAY), labels, sums), sums)
-        state.write.parquet(_state(out, as_of, with_buyers))
 
 
 def _state(out: Path, as_of: date, with_buyers: bool) -> str:
@@ -415,9 +424,11 @@ def main(events: int, days: int, naive: bool, colds: bool, out: Path, only: str 
     if only is not None:
         WAYS[only](open_lake(out), out, as_of, buyers, _result(out, only))
         return
-    if not (out / "lake").exists():
+    if not (out / "key").exists():
         out.mkdir(parents=True, exist_ok=True)
         (out / "key").write_text(secrets.token_hex(32))
+    # the last that building writes
+    if not (Path(_state(out, FIRST_DAY + timedelta(days=days), False)) / "_SUCCESS").exists():
         build(open_lake(out), out, events, days)
     costs: list[Cost] = []
     if colds:
