@@ -141,6 +141,7 @@ def _fill_bronze(lake: Lake, out: Path, events: int, days: int) -> None:
     files = out / "events"
     shutil.rmtree(files, ignore_errors=True)
     files.mkdir()
+    duckdb.sql(f"set temp_directory = '{out / 'duckdb'}'")
     duckdb.sql(f"copy ({events_sql(events, days + ROUNDS)}) to '{files}' (format parquet, file_size_bytes '200MB')")
     told = lake.spark.read.parquet(str(files)).withColumns(
         {
