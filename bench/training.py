@@ -104,7 +104,7 @@ def main(many: int) -> None:
     held, rows = table.filter("is_held_out"), table.filter("not is_held_out")
     bads = rows.filter("bad = 1").count()
     inputs = usable_inputs(rows, MODEL_INPUTS)
-    print(f"{described('pyspark', 'xgboost')}; {inputs.rows:,} rows ({bads:,} bad) x {len(inputs.features)}")
+    print(f"{described('pyspark', 'xgboost-cpu')}; {inputs.rows:,} rows ({bads:,} bad) x {len(inputs.features)}")
     print(f"features, {held.count():,} rows held out\n\n| algorithm | seconds | AUC |\n|---|---|---|")
     ways: dict[str, Callable[[], Iterator[float]]] = {
         "Spark GBT": lambda: on_spark(rows, held, inputs, "gbt"),

@@ -61,7 +61,9 @@ def fit_xgboost(vectors: DataFrame, preparation: PipelineModel, inputs: Inputs, 
         **wanted,
     )
     margin = VectorSlicer(inputCol="raw", outputCol=MARGIN, indices=[1])
-    return PipelineModel([*preparation.stages, trees.fit(vectors.coalesce(1)), margin])
+    # through a shuffle: a barrier stage takes no coalesced partitions; and sorted, since a shuffle gives no order
+    in_one = vectors.repartition(1).sortWithinPartitions("seller_id", "as_of")
+    return PipelineModel([*preparation.stages, trees.fit(in_one), margin])
 
 
 def _direction(name: str) -> int:

@@ -15,14 +15,25 @@ from pyspark.sql import functions as F
 
 from conf.errors import UserError
 from ml.agreement import agreements
+from ml.algorithms import fit
 from ml.card.card import Card, plots_of, to_html, to_markdown
 from ml.cross_validate import fit_both, judged_by_both, out_of_fold
 from ml.evaluate import BLOCKS, Counts, auc, count, evaluate, ks
 from ml.findings import Findings, Miss, Sample
 from ml.gates import gates
-from ml.pipeline import Boosting, Inputs, UnfitError, fit_calibration, usable_inputs, whole_model
+from ml.pipeline import (
+    MARGIN,
+    ROWS_A_PARTITION,
+    Boosting,
+    Inputs,
+    UnfitError,
+    fit_calibration,
+    usable_inputs,
+    whole_model,
+)
 from ml.registry import Delta, Evidence, load, register, resolve, set_champion
 from ml.split import fold_of
+from ml.xgboosting import XGBoosting
 
 BOOSTING = Boosting(trees=5, depth=2, least_rows_a_leaf=5)
 FEATURES = ("sales", "refunds", "empty", "constant", "sometimes", "one_group")
@@ -89,6 +100,14 @@ def test_the_probability_is_the_calibrated_margin_and_unknown_is_unknown(rows: D
     again, _ = fit_both(rows.repartition(3), inputs, BOOSTING)
     first = [row["margin"] for row in trees.transform(rows).select("margin").collect()]
     assert [row["margin"] for row in again.transform(rows).select("margin").collect()] == first
+
+
+def test_xgboost_takes_rows_of_several_partitions_and_grows_the_same_trees(rows: DataFrame, inputs: Inputs) -> None:
+    few = XGBoosting(trees=5)
+    # of so many rows the vectors come in three partitions
+    models = [fit(rows, told, few) for told in (inputs, replace(inputs, rows=2 * ROWS_A_PARTITION + 1))]
+    margins = [[row[MARGIN] for row in model.transform(rows).select(MARGIN).collect()] for model in models]
+    assert margins[0] == margins[1] and len(set(margins[0])) > 10
 
 
 def test_one_class_alone_is_refused(rows: DataFrame, inputs: Inputs) -> None:
