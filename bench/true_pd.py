@@ -154,10 +154,9 @@ def report(rows: pd.DataFrame, world: World, futures: int, seconds: float) -> tu
             f"| {world.name}-{place} | {len(own):,} | {own['bad'].sum():,} | {expected:,.0f} |"
             f" {whole[-1]:.3f} | {halves[-1]:.3f} |"
         )
-    lines += [
-        "",
-        f"Over worlds: AUC of the true PD {over_worlds(whole)}, by half of the futures {over_worlds(halves)}.",
-    ]
+    if len(whole) > 1:
+        told = f"Over worlds: AUC of the true PD {over_worlds(whole)}, by half of the futures {over_worlds(halves)}."
+        lines += ["", told]
     return "\n".join(lines), {"auc": whole, "auc_by_half": halves, "rows": len(rows), "futures": futures}
 
 
