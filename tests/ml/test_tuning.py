@@ -63,6 +63,7 @@ def test_candidates_begin_with_the_default_and_do_not_repeat(algorithm: Any) -> 
     assert len(candidates_of(algorithm, 10**6, 1)) == every  # the default is among what is drawn from
 
 
+@pytest.mark.full  # half a minute: four scorecards
 def test_what_comes_after_the_day_of_training_has_no_say(spark: SparkSession, table: DataFrame) -> None:
     reversed_later = spark.createDataFrame(rows(-6.0), SCHEMA).coalesce(1)
     chosen = tuned(table, FEATURES, Scorecard(), 1, TRAINED_ON)
