@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 from pyspark import StorageLevel
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.errors import StepFailure, UserError
@@ -175,9 +175,9 @@ def funnel(lake: Lake, read: Callable[[Table], DataFrame], made_by: Published) -
             )
             outcomes = outcomes.join(at_the_door, ["seller_id", "as_of"], "left")
         days = f"in the {definition.draw_days} days after"
-        figures += [_many(F.col(kind) > 0).alias(f"{name} {days}") for kind, name in told.items()]
-        figures.append(_many(F.col("loans") > 0).alias(f"drew {days}"))
-    figures += [_many(F.col("outcome") == outcome).alias(outcome) for outcome in ("good", "indeterminate", "bad")]
+        figures += [F.count_if(F.col(kind) > 0).alias(f"{name} {days}") for kind, name in told.items()]
+        figures.append(F.count_if(F.col("loans") > 0).alias(f"drew {days}"))
+    figures += [F.count_if(F.col("outcome") == outcome).alias(outcome) for outcome in ("good", "indeterminate", "bad")]
     found = outcomes.agg(*figures).collect()[0].asDict()
     decided = lake.last_run("decide")
     if decided is not None:
@@ -186,8 +186,8 @@ def funnel(lake: Lake, read: Callable[[Table], DataFrame], made_by: Published) -
         found |= (
             newest.agg(
                 F.count(F.lit(1)).alias(f"all sellers, decided on as of {decided.as_of}"),
-                _many(is_eligible).alias("eligible: no knock-out, history and figures enough"),
-                _many(F.col("outcome") == "offer").alias("offered"),
+                F.count_if(is_eligible).alias("eligible: no knock-out, history and figures enough"),
+                F.count_if(F.col("outcome") == "offer").alias("offered"),
             )
             .collect()[0]
             .asDict()
@@ -201,10 +201,6 @@ def _at_the_door(events: DataFrame, days: DataFrame, draw_days: int, kinds: Sequ
     in_time = F.col("event_day").between(F.col("as_of"), F.date_add("as_of", draw_days - 1))
     counts = (F.sum(F.when(F.col("kind") == kind, F.col("sign")).otherwise(0)).alias(kind) for kind in kinds)
     return told.join(F.broadcast(days), in_time).groupBy("seller_id", "as_of").agg(*counts)
-
-
-def _many(condition: Column) -> Column:
-    return F.coalesce(F.sum(condition.cast("int")), F.lit(0))
 
 
 def _card(

@@ -20,7 +20,7 @@ def fit(rows: DataFrame, inputs: Inputs, algorithm: Algorithm) -> PipelineModel:
     if isinstance(algorithm, Scorecard):
         return fit_scorecard(decided, inputs, algorithm).model
     preparation = fit_preparation(decided, inputs)
-    with prepared(decided, preparation, inputs) as vectors:
+    with prepared(decided, preparation, inputs, algorithm.partitions) as vectors:
         if isinstance(algorithm, XGBoosting):
             return fit_xgboost(vectors, preparation, inputs, algorithm)
         return fit_trees(vectors, preparation, algorithm)

@@ -7,7 +7,7 @@ from datetime import date
 
 from pyspark import StorageLevel
 from pyspark.ml import PipelineModel
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from ml.algorithms import Algorithm, fit
@@ -59,18 +59,18 @@ def problems_of(rows: DataFrame, candidates: Sequence[str], plan: Plan) -> list[
     trains = is_seen & ~F.col("indeterminate")
     fold = fold_of(plan.folds, 1)
 
-    def many(condition: Column) -> Column:
-        return F.coalesce(F.sum(condition.cast("int")), F.lit(0))
-
     numbers = [name for name in candidates if name in rows.columns]
     found = rows.agg(
-        many(trains & (F.col("bad") == 0)).alias("good"),
-        many(trains & (F.col("bad") == 1)).alias("bad"),
-        many(is_later).alias("later"),
+        F.count_if(trains & (F.col("bad") == 0)).alias("good"),
+        F.count_if(trains & (F.col("bad") == 1)).alias("bad"),
+        F.count_if(is_later).alias("later"),
         F.count_distinct(F.when(trains, F.col("group_id"))).alias("groups"),
         F.count_distinct(F.when(trains & (F.col("bad") == 1), fold)).alias("folds with bads"),
         F.count_distinct(F.when(trains & (F.col("bad") == 0), fold)).alias("folds with goods"),
-        *(many(F.abs(F.col(name).cast("double")) == F.lit(float("inf"))).alias(f"infinite {name}") for name in numbers),
+        *(
+            F.count_if(F.abs(F.col(name).cast("double")) == F.lit(float("inf"))).alias(f"infinite {name}")
+            for name in numbers
+        ),
     ).collect()[0]
     known_by = "" if plan.trained_on is None else f" with an outcome known by {plan.trained_on}"
     problems = [

@@ -41,6 +41,9 @@ class Boosting:
     bins: int = 64
     seed: int = 1
 
+    partitions: ClassVar[int | None] = None
+    """Of the rows: as many as their number asks for."""
+
     has_exact_reasons: ClassVar[bool] = True
 
 
@@ -116,10 +119,12 @@ def fit_preparation(rows: DataFrame, inputs: Inputs) -> PipelineModel:
 
 
 @contextmanager
-def prepared(rows: DataFrame, preparation: PipelineModel, inputs: Inputs) -> Iterator[DataFrame]:
-    """The rows as vectors, kept for as long as models are fitted on them."""
+def prepared(
+    rows: DataFrame, preparation: PipelineModel, inputs: Inputs, partitions: int | None = None
+) -> Iterator[DataFrame]:
+    """The rows as vectors, in so many partitions, kept for as long as models are fitted on them."""
     vectors = preparation.transform(rows)
-    ordered = in_fixed_order(vectors, FEATURES, inputs.rows)
+    ordered = in_fixed_order(vectors, FEATURES, inputs.rows, partitions)
     kept = ordered.persist(StorageLevel.MEMORY_AND_DISK)
     try:
         classes = kept.agg(F.min(LABEL), F.max(LABEL)).collect()[0]
@@ -130,12 +135,13 @@ def prepared(rows: DataFrame, preparation: PipelineModel, inputs: Inputs) -> Ite
         kept.unpersist()
 
 
-def in_fixed_order(vectors: DataFrame, features: str, rows: int) -> DataFrame:
-    """Vectors with their labels, in one order and as many partitions as their number asks for, on any machine.
+def in_fixed_order(vectors: DataFrame, features: str, rows: int, partitions: int | None = None) -> DataFrame:
+    """Vectors with their labels, in one order and as many partitions as are told, or as their number asks for.
 
-    The same rows and seed give the same model only so: subsampling goes by place, and sums of doubles by order.
+    The same rows and seed give the same model, on any machine, only so: subsampling goes by place, and sums of doubles
+    by order.
     """
-    partitions = -(-rows // ROWS_A_PARTITION)
+    partitions = partitions or -(-rows // ROWS_A_PARTITION)
     wanted = vectors.select("seller_id", "as_of", features, F.col(LABEL).cast("double").alias(LABEL))
     return wanted.repartitionByRange(partitions, "seller_id", "as_of").sortWithinPartitions("seller_id", "as_of")
 

@@ -4,6 +4,7 @@ Rows out of time take no part: a version's own judgement stays one on rows that 
 """
 
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -118,20 +119,23 @@ def validation_day(rows: DataFrame, trained_on: date) -> date:
     Raises UnfitError where no day has goods and bads on both sides.
     """
     known = rows.filter((F.col("known_on") <= F.lit(trained_on)) & ~F.col("indeterminate"))
-    days = [row["as_of"] for row in known.select("as_of").distinct().orderBy("as_of").collect()]
-    sides = [
-        F.coalesce(F.sum((condition & (F.col("bad") == bad)).cast("int")), F.lit(0)).alias(f"{side} {bad} {day}")
-        for day in days
-        for side, condition in (
-            ("before", F.col("known_on") <= F.lit(day)),
-            ("after", F.col("as_of") >= F.lit(day)),
-        )
-        for bad in (0, 1)
-    ]
-    found = known.agg(F.count(F.lit(1)).alias("rows"), *sides).collect()[0].asDict()
-    fewest = {day: min(found[f"{side} {bad} {day}"] for side in ("before", "after") for bad in (0, 1)) for day in days}
-    best = max(days, key=lambda day: fewest[day], default=None)
-    if best is None or not fewest[best]:
+    # rows a day and outcome: bookkeeping, not data
+    cohorts, learned = (
+        known.groupBy("bad", F.col(day).alias("day")).count().collect() for day in ("as_of", "known_on")
+    )
+    days = sorted({row["day"] for row in cohorts})
+
+    def fewest(day: date) -> int:
+        """Rows of the outcome and side that has fewest."""
+        before, after = Counter[int](), Counter[int]()
+        for row in learned:
+            before[row["bad"]] += row["count"] * (row["day"] <= day)
+        for row in cohorts:
+            after[row["bad"]] += row["count"] * (row["day"] >= day)
+        return min(side[bad] for side in (before, after) for bad in (0, 1))
+
+    best = max(days, key=fewest, default=None)
+    if best is None or not fewest(best):
         raise UnfitError(
             f"no cohort's day parts the outcomes known by {trained_on} so that both sides have goods and bads:"
             " settings cannot be compared, train without --tune"

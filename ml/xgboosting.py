@@ -26,6 +26,9 @@ class XGBoosting:
     ridge: float = 1.0
     seed: int = 1
 
+    partitions: ClassVar[int | None] = 1
+    """Of the rows: one worker's. A barrier stage takes no partitions that were coalesced, so they are made so."""
+
     has_exact_reasons: ClassVar[bool] = False
     """Our exact reasons are those of Spark's trees: it stays a challenger."""
 
@@ -61,9 +64,7 @@ def fit_xgboost(vectors: DataFrame, preparation: PipelineModel, inputs: Inputs, 
         **wanted,
     )
     margin = VectorSlicer(inputCol="raw", outputCol=MARGIN, indices=[1])
-    # through a shuffle: a barrier stage takes no coalesced partitions; and sorted, since a shuffle gives no order
-    in_one = vectors.repartition(1).sortWithinPartitions("seller_id", "as_of")
-    return PipelineModel([*preparation.stages, trees.fit(in_one), margin])
+    return PipelineModel([*preparation.stages, trees.fit(vectors), margin])
 
 
 def _direction(name: str) -> int:

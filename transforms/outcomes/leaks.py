@@ -64,8 +64,8 @@ def moved_features(stored: DataFrame, rebuilt: DataFrame, features: Sequence[str
     )
     is_there = F.col("is_there").isNotNull()
     return both.agg(
-        _many(~is_there).alias("gone"),
-        *(_many(is_there & _differs(F.col(f"stored {name}"), F.col(name))).alias(name) for name in features),
+        F.count_if(~is_there).alias("gone"),
+        *(F.count_if(is_there & _differs(F.col(f"stored {name}"), F.col(name))).alias(name) for name in features),
     )
 
 
@@ -84,8 +84,8 @@ def split_groups(rows: DataFrame, groups: DataFrame) -> DataFrame:
     by_seller = held.groupBy("seller_id").agg(F.count(F.lit(1)).alias("parts"))
     connected = held.join(groups.select("seller_id", F.col("group_id").alias("connected")), "seller_id", "inner")
     by_group = connected.groupBy("connected").agg(F.count_distinct("group_id").alias("parts"))
-    return by_seller.agg(_many(F.col("parts") > 1).alias("sellers")).join(
-        by_group.agg(_many(F.col("parts") > 1).alias("groups")), how="cross"
+    return by_seller.agg(F.count_if(F.col("parts") > 1).alias("sellers")).join(
+        by_group.agg(F.count_if(F.col("parts") > 1).alias("groups")), how="cross"
     )
 
 
@@ -97,8 +97,6 @@ def other_outcomes(rows: DataFrame, outcomes: DataFrame) -> DataFrame:
     both = rows.join(told, ["seller_id", "as_of"], "left")
     label = F.when(F.col("bad") == 1, "bad").when(F.col("indeterminate"), "indeterminate").otherwise("good")
     is_same = label.eqNullSafe(F.col("outcome")) & F.col("known_on").eqNullSafe(F.col("known_by_the_loans"))
-    return both.agg(_many(F.col("known_on") <= F.col("as_of")).alias("inside"), _many(~is_same).alias("other"))
-
-
-def _many(condition: Column) -> Column:
-    return F.coalesce(F.sum(condition.cast("bigint")), F.lit(0))
+    return both.agg(
+        F.count_if(F.col("known_on") <= F.col("as_of")).alias("inside"), F.count_if(~is_same).alias("other")
+    )
