@@ -34,7 +34,7 @@ from jobs.lakehouse.lake import Lake
 from jobs.lakehouse.reading import Group, broken_files_named, raw_records, readable
 from transforms.intake.expressions import origin_of
 from transforms.intake.fields import mapped_value, read_field
-from transforms.intake.mapping import Calendar, map_records, unclaimed, with_reasons
+from transforms.intake.mapping import Calendar, Records, map_records, unclaimed, with_reasons
 
 _EXAMPLES = 3
 _LISTED = 20
@@ -136,7 +136,7 @@ class _Found:
                 if mapping.values is not None and ours is None:
                     self.unmapped.setdefault(name, Counter())[self._shown(name, text)] += 1
         # nothing is kept, and so nobody needs a pseudonym
-        mapped = map_records(sample, source, feed, calendar, (), sample)
+        mapped = map_records(Records(sample, source, feed, calendar, (), sample))
         for row in with_reasons(mapped).select("reasons").collect():
             self.good += not row["reasons"]
             self.reasons.update(row["reasons"])

@@ -1,13 +1,14 @@
 """Records on their way into bronze: which are new, which repeat or contradict what we have, which are refused.
 
-Most records of a delivery have nothing wrong and an id that nobody has seen. These take the straight road, from the
-files into bronze in one pass, with no shuffle of their own. To find the others, ids alone are looked at first, as 64
-bits; what is suspect or not sound takes the second road, where every record is judged beside those of the same id.
+Most records of a delivery have nothing wrong and an id that nobody has seen. Each is checked in a first look, of which
+its id stays, as 64 bits, and whether it is sound. Those that are sound and new then take the straight road, from the
+files into bronze in one pass, with no shuffle of their own and no second check; the others take the second road, where
+every record is judged beside those of the same id.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import reduce
 
@@ -30,7 +31,16 @@ from transforms.intake.identity import (
     resolve_corrections,
     suspects,
 )
-from transforms.intake.mapping import Calendar, map_records, with_reasons
+from transforms.intake.mapping import (
+    LOOKED_AT,
+    Calendar,
+    Records,
+    event_id_of,
+    look_at,
+    map_records,
+    map_sound,
+    with_reasons,
+)
 from transforms.intake.pseudonyms import PADS_SCHEMA, fingerprint, pads
 from transforms.tables.bronze import EVENT_TABLES, SELLERS
 from transforms.tables.table import Table
@@ -60,12 +70,43 @@ class Batch:
     of intake took 153 s instead of 264."""
 
 
+@dataclass(frozen=True)
+class Part:
+    """What a batch brings to one event table."""
+
+    records: Records
+    kept: DataFrame | None
+    """Its mapped records, where they are few enough to be kept."""
+
+    def looks(self) -> DataFrame:
+        """Its records as LOOKED_AT."""
+        return look_at(self.records) if self.kept is None else self.kept.select(*LOOKED_AT)
+
+    def whole(self) -> DataFrame:
+        """Its mapped records."""
+        return map_records(self.records) if self.kept is None else self.kept
+
+    def second_road(self, suspects: DataFrame) -> DataFrame:
+        """Its mapped records that need a second look."""
+        if self.kept is not None or self.records.has_ids_made_of_pseudonyms:
+            mapped = self.whole()
+            return _marked(mapped, F.col("event_id"), suspects).filter(_needs_a_second_look()).drop(*_MARKS)
+        # before all that is costly
+        raw = _marked(self.records.taken.raw, event_id_of(self.records), suspects).filter(_needs_a_second_look())
+        return map_records(replace(self.records, raw=raw.drop(*_MARKS)))
+
+    def straight_road(self, suspects: DataFrame, names: Iterable[str]) -> DataFrame:
+        """Columns of its mapped records that need no second look."""
+        rows = map_sound(self.records) if self.kept is None else self.kept
+        return _marked(rows, F.col("event_id"), suspects).filter(~_needs_a_second_look()).select(*names)
+
+
 @dataclass
 class Load:
     """What a load brings to one event table."""
 
     table: Table
-    mapped: list[DataFrame]
+    parts: list[Part]
     records: Counter[str] = field(default_factory=Counter)
     """By delivery, counted before any was judged."""
     second_road: Counter[tuple[str, bool]] = field(default_factory=Counter)
@@ -76,18 +117,12 @@ class Load:
     _known: DataFrame = field(init=False)
     _slow: DataFrame = field(init=False)
     _judged: DataFrame = field(init=False)
-    _kept: list[DataFrame] = field(default_factory=list)
-
-    def keep(self, rows: DataFrame) -> DataFrame:
-        """Keep rows that are read several times on disk, since a load may be larger than memory."""
-        kept = rows.persist(StorageLevel.DISK_ONLY)
-        self._kept.append(kept)
-        return kept
+    _ids: DataFrame | None = None
 
     def release(self) -> None:
         """Give the disk back."""
-        for rows in self._kept:
-            rows.unpersist()
+        if self._ids is not None:
+            self._ids.unpersist()
 
     @property
     def bad(self) -> Counter[str]:
@@ -104,17 +139,20 @@ class Load:
         if self.table is SELLERS:
             # few beside events, and one version of a seller says little without the others
             self._known = run.read(SELLERS)
-            slow = [with_reasons(mapped) for mapped in self.mapped]
+            slow = [part.whole() for part in self.parts]
         else:
             look = (id_hash("event_id").alias("id_hash"), id_hash("voids").alias("voids_hash"))
-            ids = self.keep(_union(m.select("delivery_id", "event_day", *look) for m in self.mapped))
+            ids = _union(p.looks().select("delivery_id", "event_day", "is_sound", *look) for p in self.parts)
+            self._ids = ids = ids.persist(StorageLevel.DISK_ONLY)
             self._count(ids, calendar)
-            self._known = self.keep(_known(run, self, ids))
-            suspect = self.keep(suspects(ids, self._known).withColumn("is_suspect", F.lit(True)))
+            self._known = _kept(_known(run, self, ids))
+            suspect = _kept(
+                suspects(ids, self._known).select(F.col("id_hash").alias(_HASH), F.lit(True).alias(_SUSPECT))
+            )
             # one number: Spark would sort and shuffle all records for the sake of a few suspects
             self._suspects = F.broadcast(suspect) if suspect.count() <= MOST_BROADCAST else suspect
-            slow = [with_reasons(self._with_suspicion(m).filter(_needs_a_second_look())) for m in self.mapped]
-        self._slow = self.keep(_union(slow))
+            slow = [part.second_road(self._suspects) for part in self.parts]
+        self._slow = _kept(_union(map(with_reasons, slow)))
         # a row a delivery and soundness: bookkeeping, not data
         for row in self._slow.groupBy("delivery_id", "is_sound").count().collect():
             self.second_road[row["delivery_id"], row["is_sound"]] += row["count"]
@@ -138,9 +176,6 @@ class Load:
             # corrections need no day of their own: what they name is looked for from now back
             self.days.add(latest)
 
-    def _with_suspicion(self, mapped: DataFrame) -> DataFrame:
-        return mapped.withColumn("id_hash", id_hash("event_id")).join(self._suspects, "id_hash", "left")
-
     def judge(self, run: Run, held: Iterable[str]) -> DataFrame:
         """The second road's records with their `status`, those of held deliveries left out."""
         slow = self._slow.filter(~F.col("delivery_id").isin(list(held)))
@@ -150,10 +185,10 @@ class Load:
         elif not self.has_corrections:
             judged = [judge_events(sound, self._known)]
         else:
-            events = self.keep(judge_events(sound, self._known))
+            events = _kept(judge_events(sound, self._known))
             before, voided = _named_by_corrections(run, self.table, events, min(self.days))
             judged = [events.filter(~is_correction()), resolve_corrections(events, before, voided, self.table)]
-        self._judged = self.keep(_union([*judged, bad]))
+        self._judged = _kept(_union([*judged, bad]))
         return self._judged
 
     def accepted(self, held: Iterable[str], calendar: Calendar) -> DataFrame:
@@ -177,13 +212,12 @@ class Load:
     def straight(self) -> DataFrame:
         """The records of the straight road: all are new and sound."""
         names = dict.fromkeys((*self.table.names, "position"))
-        roads = [self._with_suspicion(m).filter(~_needs_a_second_look()).select(*names) for m in self.mapped]
-        return _union(roads)
+        return _union(part.straight_road(self._suspects, names) for part in self.parts)
 
     def all_of(self, deliveries: Iterable[str]) -> DataFrame:
         """Every record of some deliveries, with its reasons."""
         ours = F.col("delivery_id").isin(list(deliveries))
-        return _union(with_reasons(mapped.filter(ours)) for mapped in self.mapped)
+        return _union(with_reasons(part.whole().filter(ours)) for part in self.parts)
 
 
 def calendar_of(lake: Lake, told_arrival_day: date | None, today: date) -> Calendar:
@@ -210,14 +244,13 @@ def facts_of(source: Source, key: bytes | None) -> dict[str, str]:
 
 def loads(source: Source, batches: Sequence[Batch], calendar: Calendar, secret: DataFrame) -> list[Load]:
     """Map the batches: what goes to each event table."""
-    mapped: dict[str, list[DataFrame]] = {}
+    parts: dict[str, list[Part]] = {}
     for batch in batches:
         for feed in batch.feeds:
-            records = map_records(batch.raw, source, feed, calendar, batch.personal, secret)
-            if batch.is_small:
-                records = records.localCheckpoint(storageLevel=StorageLevel.DISK_ONLY)
-            mapped.setdefault(feed.event, []).append(records)
-    return [Load(EVENT_TABLES[event], frames) for event, frames in mapped.items()]
+            records = Records(batch.raw, source, feed, calendar, batch.personal, secret)
+            kept = map_records(records).localCheckpoint(storageLevel=StorageLevel.DISK_ONLY) if batch.is_small else None
+            parts.setdefault(feed.event, []).append(Part(records, kept))
+    return [Load(EVENT_TABLES[event], of_event) for event, of_event in parts.items()]
 
 
 def key_pads(run: Run, key: bytes) -> DataFrame:
@@ -226,8 +259,25 @@ def key_pads(run: Run, key: bytes) -> DataFrame:
     return run.lake.spark.createDataFrame(context.parallelize([pads(key)], 1), PADS_SCHEMA)
 
 
+_HASH, _SUSPECT = _MARKS = ("_id_hash", "_is_suspect")
+
+
+def _marked(rows: DataFrame, event_id: Column, suspects: DataFrame) -> DataFrame:
+    return rows.withColumn(_HASH, id_hash(event_id)).join(suspects, _HASH, "left")
+
+
+def _kept(rows: DataFrame) -> DataFrame:
+    """Keep rows on disk that are read several times.
+
+    As a checkpoint, and not by `persist`: Spark plans and prints what it persists anew within all that reads it, and
+    here one rests on another: a load of three schemas a feed filled a heap of 1.5 GB with texts of plans. An executor
+    that is lost with a part of them stops the step, which can be repeated.
+    """
+    return rows.localCheckpoint(eager=False, storageLevel=StorageLevel.DISK_ONLY)
+
+
 def _needs_a_second_look() -> Column:
-    return ~F.col("is_sound") | F.col("is_suspect").isNotNull() | F.col("voids").isNotNull()
+    return F.col(_HASH).isNull() | F.col(_SUSPECT).isNotNull()
 
 
 def _union(frames: Iterable[DataFrame]) -> DataFrame:

@@ -46,18 +46,23 @@ def is_correction() -> Column:
     return (F.col("status") == ACCEPTED) & F.col("voids").isNotNull()
 
 
-def id_hash(column: str) -> Column:
+def id_hash(event_id: str | Column) -> Column:
     """64 bits of an id. Two ids share them by chance once in 10^19: what they say is looked at again, id by id."""
-    return F.when(F.col(column).isNotNull(), F.xxhash64(column))
+    event_id = F.col(event_id) if isinstance(event_id, str) else event_id
+    return F.when(event_id.isNotNull(), F.xxhash64(event_id))
 
 
 def suspects(ids: DataFrame, known: DataFrame) -> DataFrame:
-    """Hashes of ids that may be no newcomers: that stand twice in `ids` (id_hash, voids_hash), that a correction there
-    names, or that are among `known` events. All others need no second look.
+    """Hashes of ids whose records may be no news, or none that stands by itself: that stand twice in `ids` (id_hash,
+    voids_hash, is_sound), are of a record that is not sound or of a correction, are named by one, or are among `known`
+    events. All others need no second look.
     """
-    twice = ids.filter(F.col("id_hash").isNotNull()).groupBy("id_hash").count().filter("count > 1").select("id_hash")
+    named = ids.filter(F.col("id_hash").isNotNull())
+    twice = named.groupBy("id_hash").count().filter("count > 1").select("id_hash")
+    odd = named.filter(~F.col("is_sound") | F.col("voids_hash").isNotNull()).select("id_hash")
     voided = ids.filter(F.col("voids_hash").isNotNull()).select(F.col("voids_hash").alias("id_hash"))
-    return twice.unionByName(voided).unionByName(known.select(id_hash("event_id").alias("id_hash"))).distinct()
+    before = known.select(id_hash("event_id").alias("id_hash"))
+    return twice.unionByName(odd).unionByName(voided).unionByName(before).distinct()
 
 
 def _hashes(known: DataFrame, identity: Column) -> DataFrame:

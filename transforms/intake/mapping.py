@@ -1,7 +1,7 @@
 """From a source's records to our events, each with everything that is wrong with it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import cast
 
@@ -97,47 +97,134 @@ def _field(feed: Feed, name: str) -> Field:
     return next(field for field in EVENTS[feed.event] if field.name == name)
 
 
-def map_records(
-    raw: DataFrame, source: Source, feed: Feed, calendar: Calendar, personal: Sequence[str], pads: DataFrame
-) -> DataFrame:
-    """Read a feed's records, with the ids in the `personal` columns replaced by pseudonyms.
+@dataclass(frozen=True)
+class Records:
+    """The raw records of a feed, and what it takes to read them."""
+
+    raw: DataFrame
+    source: Source
+    feed: Feed
+    calendar: Calendar
+    personal: tuple[str, ...]
+    """Columns whose ids are to be replaced by pseudonyms, those of `pads`."""
+    pads: DataFrame
+
+    @property
+    def taken(self) -> "Records":
+        """Those that the feed's filter takes, with a null for each column that they may do without."""
+        raw = self.raw if self.feed.filter is None else self.raw.filter(F.expr(self.feed.filter))
+        return replace(self, raw=with_optional_columns(raw, self.feed))
+
+    @property
+    def has_ids_made_of_pseudonyms(self) -> bool:
+        """Whether an id is made of a personal column otherwise than by being its pseudonym."""
+        return any(
+            _field(self.feed, name).type == "id"
+            and (name not in PERSONAL or mapping.values is not None)
+            and any(mentions(mapping, column) for column in self.personal)
+            for name, mapping in self.feed.fields.items()
+        )
+
+
+def map_records(records: Records) -> DataFrame:
+    """Read a feed's records, with the ids in the personal columns replaced by pseudonyms.
 
     One row a record that the feed's filter takes: the columns of the event's table, its PLACE, `feed`, `is_sound`
     (nothing is wrong with it), and what `with_reasons` makes reasons and the record as it came of. Ids are made of
     pseudonyms, whatever else a feed reads from a personal column is read before.
     """
-    if feed.filter is not None:
-        raw = raw.filter(F.expr(feed.filter))
-    table = EVENT_TABLES[feed.event]
-    fields = EVENTS[feed.event]
-    own = _own_columns(raw)
-    raw = with_optional_columns(raw, feed)
-    origins = {name: origin_of(mapping) for name, mapping in feed.fields.items()}
-    failing = {name: F.expr(m.read.fails) for name, m in feed.fields.items() if m.read is not None and m.read.fails}
-    in_clear = {name: f"_clear_{name}" for name in read_in_clear(feed, personal) if name != "filter"}
+    table = EVENT_TABLES[records.feed.event]
+    told = _told(records, _with_pseudonyms, is_checked=True)
+    wrong = [name for name in told.columns if name.startswith(_PROBLEM)]
+    return told.select(
+        *table.names,
+        *(name for name in PLACE if name not in table.names),
+        "feed",
+        F.coalesce(*wrong).isNull().alias("is_sound"),
+        *wrong,
+        _pseudonyms(records.personal),
+        _LINE,
+        _RAW,
+    )
+
+
+LOOKED_AT = ("delivery_id", "event_day", "event_id", "voids", "is_sound")
+
+
+def look_at(records: Records) -> DataFrame:
+    """Of the rows of `map_records` the columns LOOKED_AT: all checks are made, but for no pseudonym where none is
+    needed, since what is wrong with an id is wrong with its pseudonym.
+    """
+    told = _told(records, _with_pseudonyms if records.has_ids_made_of_pseudonyms else _in_clear, is_checked=True)
+    wrong = [name for name in told.columns if name.startswith(_PROBLEM)]
+    return told.withColumn("is_sound", F.coalesce(*wrong).isNull()).select(*LOOKED_AT)
+
+
+def map_sound(records: Records) -> DataFrame:
+    """The columns of the event's table and the PLACE, as `map_records` gives them, of records that are known to be
+    sound, without a check. In the rows of others only the event id can be relied on.
+    """
+    table = EVENT_TABLES[records.feed.event]
+    told = _told(records, _with_pseudonyms, is_checked=False)
+    return told.select(*dict.fromkeys((*table.names, *PLACE)))
+
+
+def event_id_of(records: Records) -> Column:
+    """The event id of raw records as `map_records` reads it, null where something is wrong with it, as long as no id is
+    made of pseudonyms.
+    """
+    taken = records.taken
+    read = _reads(taken, *_in_clear(taken))["event_id"]
+    return F.when(read.problem.isNull(), read.value)
+
+
+Origins = tuple[DataFrame, dict[str, Column], dict[str, Column]]
+"""Raw records, and over their columns what each field is read from and whether its expression fails."""
+
+
+def _in_clear(records: Records) -> Origins:
+    fields = records.feed.fields
+    origins = {name: origin_of(mapping) for name, mapping in fields.items()}
+    failing = {name: F.expr(m.read.fails) for name, m in fields.items() if m.read is not None and m.read.fails}
+    return records.raw, origins, failing
+
+
+def _with_pseudonyms(records: Records) -> Origins:
+    raw, origins, failing = _in_clear(records)
+    in_clear = {name: f"_clear_{name}" for name in read_in_clear(records.feed, records.personal) if name != "filter"}
     clear_failing = {name: f"_fails_{name}" for name in in_clear if name in failing}
     raw = raw.withColumns(
         {clear: origins[name] for name, clear in in_clear.items()}
         | {clear: failing[name] for name, clear in clear_failing.items()}
     )
     hidden = [clear for name, clear in in_clear.items() if name in PERSONAL]
-    raw = with_pseudonyms(raw, (*personal, *hidden), pads)
     origins |= {name: F.col(clear) for name, clear in in_clear.items()}
     failing |= {name: F.col(clear) for name, clear in clear_failing.items()}
-    types = dict(zip(origins, raw.select(*origins.values()).schema, strict=True))
-    reads = {
-        field.name: read_field(
-            field,
-            feed.fields[field.name],
-            origins[field.name],
-            types[field.name].dataType,
-            source.time_zone,
-            failing.get(field.name),
-        )
-        if field.name in feed.fields
+    return with_pseudonyms(raw, (*records.personal, *hidden), records.pads), origins, failing
+
+
+def _reads(records: Records, raw: DataFrame, origins: dict[str, Column], failing: dict[str, Column]) -> dict[str, Read]:
+    mappings, zone = records.feed.fields, records.source.time_zone
+    types = {name: told.dataType for name, told in zip(origins, raw.select(*origins.values()).schema, strict=True)}
+    return {
+        (name := field.name): read_field(field, mappings[name], origins[name], types[name], zone, failing.get(name))
+        if field.name in mappings
         else Read(F.lit(None).cast(SQL_TYPES[field.type]), F.lit(None).cast("string"))
-        for field in fields
+        for field in EVENTS[records.feed.event]
     }
+
+
+def _told(records: Records, origins_of: Callable[[Records], Origins], is_checked: bool) -> DataFrame:
+    """Everything that can be told of each record; where nothing is checked, only the event id is null if wrong."""
+    source, feed, calendar = records.source, records.feed, records.calendar
+    fields = EVENTS[feed.event]
+    own = _own_columns(records.raw)
+    taken = records.taken
+    raw, origins, failing = origins_of(taken)
+    reads = _reads(taken, raw, origins, failing)
+    if not is_checked:
+        none = F.lit(None).cast("string")
+        reads = {name: read if name == "event_id" else Read(read.value, none) for name, read in reads.items()}
     malformed = F.col(MALFORMED) if MALFORMED in raw.columns else F.lit(None).cast("string")
     read = raw.select(
         *PLACE,
@@ -187,24 +274,13 @@ def map_records(
     content = [field.name for field in fields]
     dated = read.withColumns({"event_day": event_day, "arrival_day": arrival})
     sign = {} if is_version else {"sign": F.when(is_correction, F.lit(-1)).otherwise(F.lit(1))}
-    told = dated.withColumns(
+    return dated.withColumns(
         {
             **sign,
             "arrival_month": F.substring(F.col("arrival_day").cast("string"), 1, 7),
             "content_hash": F.xxhash64(*content),
             **{f"{_PROBLEM}{number}": problem for number, problem in enumerate([*problems, *checks])},
         }
-    )
-    wrong = [name for name in told.columns if name.startswith(_PROBLEM)]
-    return told.select(
-        *table.names,
-        *(name for name in PLACE if name not in table.names),
-        "feed",
-        F.coalesce(*wrong).isNull().alias("is_sound"),
-        *wrong,
-        _pseudonyms(personal),
-        _LINE,
-        _RAW,
     )
 
 
