@@ -196,10 +196,12 @@ def _sums_that_differ(evidence: Evidence, seller: str, sums: list[tuple[str, int
 
 
 def _events(evidence: Evidence, seller: str, sums: list[tuple[str, int]]) -> list[str]:
-    """Events within the windows, first those that came late or take something back: it is them that go wrong."""
+    """Events within the windows and those that have left them since the sums were carried on, first those that came
+    late or take something back: it is them that go wrong.
+    """
     kinds = {MEASURES[measure].event for measure, _ in sums} or set(_EVENTS)
     days = max((length for _, length in sums), default=EVER)
-    first = evidence.as_of - timedelta(days=min(days, 36_000))
+    first = evidence.carried_from - timedelta(days=min(days, 36_000))
     parts = [
         getattr(evidence.bronze, feed).select(
             F.lit(feed).alias("feed"), "seller_id", "event_id", "kind", "event_day", "arrival_day", "sign", "amount_fen"

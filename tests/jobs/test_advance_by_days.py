@@ -56,7 +56,7 @@ def same_by_days(lake: Lake, last: date) -> None:
 
 def test_the_last_sixty_days_of_a_simulated_world(spark: SparkSession, tmp_path: Path) -> None:
     world = yaml.safe_load((PROJECT / "conf" / "worlds" / "demo.yml").read_text())
-    world |= {"sellers": 40, "days": 500, "name": "sixty days"}
+    world |= {"sellers": 40, "days": 500, "name": "sixty_days"}
     (tmp_path / "world.yml").write_text(yaml.safe_dump(world))
     simulate(spark, load_world(str(tmp_path / "world.yml")), str(tmp_path / "world"))
     lake = lake_at(spark, tmp_path)
