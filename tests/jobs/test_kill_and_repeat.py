@@ -113,6 +113,7 @@ def same_after_a_repeat(lake: Lake, ledger: Path, taken_in: Path) -> None:
         assert contents(lake, table) == contents(lake_at(lake.spark, taken_in), table), table.name
 
 
+@pytest.mark.full  # two minutes; `make test` kills an ingest
 def test_an_aggregate_killed_and_run_again_gives_the_same_tables(
     spark: SparkSession, taken_in: Path, tmp_path: Path
 ) -> None:
