@@ -89,11 +89,10 @@ class Part:
     def second_road(self, suspects: DataFrame) -> DataFrame:
         """Its mapped records that need a second look."""
         if self.kept is not None or self.records.has_ids_made_of_pseudonyms:
-            mapped = self.whole()
-            return _marked(mapped, F.col("event_id"), suspects).filter(_needs_a_second_look()).drop(*_MARKS)
+            return _suspected(self.whole(), F.col("event_id"), suspects)
         # before all that is costly
-        raw = _marked(self.records.taken.raw, event_id_of(self.records), suspects).filter(_needs_a_second_look())
-        return map_records(replace(self.records, raw=raw.drop(*_MARKS)))
+        raw = _suspected(self.records.taken.raw, event_id_of(self.records), suspects)
+        return map_records(replace(self.records, raw=raw))
 
     def straight_road(self, suspects: DataFrame, names: Iterable[str]) -> DataFrame:
         """Columns of its mapped records that need no second look."""
@@ -141,7 +140,7 @@ class Load:
             self._known = run.read(SELLERS)
             slow = [part.whole() for part in self.parts]
         else:
-            look = (id_hash("event_id").alias("id_hash"), id_hash("voids").alias("voids_hash"))
+            look = (id_hash(F.col("event_id")).alias("id_hash"), id_hash(F.col("voids")).alias("voids_hash"))
             ids = _union(p.looks().select("delivery_id", "event_day", "is_sound", *look) for p in self.parts)
             self._ids = ids = ids.persist(StorageLevel.DISK_ONLY)
             self._count(ids, calendar)
@@ -248,7 +247,7 @@ def loads(source: Source, batches: Sequence[Batch], calendar: Calendar, secret: 
     for batch in batches:
         for feed in batch.feeds:
             records = Records(batch.raw, source, feed, calendar, batch.personal, secret)
-            kept = map_records(records).localCheckpoint(storageLevel=StorageLevel.DISK_ONLY) if batch.is_small else None
+            kept = _kept(map_records(records)) if batch.is_small else None
             parts.setdefault(feed.event, []).append(Part(records, kept))
     return [Load(EVENT_TABLES[event], of_event) for event, of_event in parts.items()]
 
@@ -259,11 +258,15 @@ def key_pads(run: Run, key: bytes) -> DataFrame:
     return run.lake.spark.createDataFrame(context.parallelize([pads(key)], 1), PADS_SCHEMA)
 
 
-_HASH, _SUSPECT = _MARKS = ("_id_hash", "_is_suspect")
+_HASH, _SUSPECT = ("_id_hash", "_is_suspect")
 
 
 def _marked(rows: DataFrame, event_id: Column, suspects: DataFrame) -> DataFrame:
     return rows.withColumn(_HASH, id_hash(event_id)).join(suspects, _HASH, "left")
+
+
+def _suspected(rows: DataFrame, event_id: Column, suspects: DataFrame) -> DataFrame:
+    return _marked(rows, event_id, suspects).filter(_needs_a_second_look()).drop(_HASH, _SUSPECT)
 
 
 def _kept(rows: DataFrame) -> DataFrame:
@@ -314,7 +317,7 @@ def _having(published: DataFrame, wanted: DataFrame, load: Load) -> DataFrame:
     hashes = wanted.select("id_hash")
     if load.records.total() <= MOST_BROADCAST:
         hashes = F.broadcast(hashes)
-    return published.join(hashes, id_hash("event_id") == F.col("id_hash"), "left_semi").select(
+    return published.join(hashes, id_hash(F.col("event_id")) == F.col("id_hash"), "left_semi").select(
         "event_id", "content_hash"
     )
 

@@ -46,9 +46,8 @@ def is_correction() -> Column:
     return (F.col("status") == ACCEPTED) & F.col("voids").isNotNull()
 
 
-def id_hash(event_id: str | Column) -> Column:
+def id_hash(event_id: Column) -> Column:
     """64 bits of an id. Two ids share them by chance once in 10^19: what they say is looked at again, id by id."""
-    event_id = F.col(event_id) if isinstance(event_id, str) else event_id
     return F.when(event_id.isNotNull(), F.xxhash64(event_id))
 
 
@@ -57,11 +56,11 @@ def suspects(ids: DataFrame, known: DataFrame) -> DataFrame:
     voids_hash, is_sound), are of a record that is not sound or of a correction, are named by one, or are among `known`
     events. All others need no second look.
     """
-    named = ids.filter(F.col("id_hash").isNotNull())
-    twice = named.groupBy("id_hash").count().filter("count > 1").select("id_hash")
-    odd = named.filter(~F.col("is_sound") | F.col("voids_hash").isNotNull()).select("id_hash")
+    with_id = ids.filter(F.col("id_hash").isNotNull())
+    twice = with_id.groupBy("id_hash").count().filter("count > 1").select("id_hash")
+    odd = with_id.filter(~F.col("is_sound") | F.col("voids_hash").isNotNull()).select("id_hash")
     voided = ids.filter(F.col("voids_hash").isNotNull()).select(F.col("voids_hash").alias("id_hash"))
-    before = known.select(id_hash("event_id").alias("id_hash"))
+    before = known.select(id_hash(F.col("event_id")).alias("id_hash"))
     return twice.unionByName(odd).unionByName(voided).unionByName(before).distinct()
 
 

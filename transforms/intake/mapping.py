@@ -135,13 +135,12 @@ def map_records(records: Records) -> DataFrame:
     """
     table = EVENT_TABLES[records.feed.event]
     told = _told(records, _with_pseudonyms, is_checked=True)
-    wrong = [name for name in told.columns if name.startswith(_PROBLEM)]
     return told.select(
         *table.names,
         *(name for name in PLACE if name not in table.names),
         "feed",
-        F.coalesce(*wrong).isNull().alias("is_sound"),
-        *wrong,
+        "is_sound",
+        *_problems_in(told),
         _pseudonyms(records.personal),
         _LINE,
         _RAW,
@@ -155,9 +154,8 @@ def look_at(records: Records) -> DataFrame:
     """Of the rows of `map_records` the columns LOOKED_AT: all checks are made, but for no pseudonym where none is
     needed, since what is wrong with an id is wrong with its pseudonym.
     """
-    told = _told(records, _with_pseudonyms if records.has_ids_made_of_pseudonyms else _in_clear, is_checked=True)
-    wrong = [name for name in told.columns if name.startswith(_PROBLEM)]
-    return told.withColumn("is_sound", F.coalesce(*wrong).isNull()).select(*LOOKED_AT)
+    origins_of = _with_pseudonyms if records.has_ids_made_of_pseudonyms else _in_clear
+    return _told(records, origins_of, is_checked=True).select(*LOOKED_AT)
 
 
 def map_sound(records: Records) -> DataFrame:
@@ -274,7 +272,7 @@ def _told(records: Records, origins_of: Callable[[Records], Origins], is_checked
     content = [field.name for field in fields]
     dated = read.withColumns({"event_day": event_day, "arrival_day": arrival})
     sign = {} if is_version else {"sign": F.when(is_correction, F.lit(-1)).otherwise(F.lit(1))}
-    return dated.withColumns(
+    told = dated.withColumns(
         {
             **sign,
             "arrival_month": F.substring(F.col("arrival_day").cast("string"), 1, 7),
@@ -282,6 +280,11 @@ def _told(records: Records, origins_of: Callable[[Records], Origins], is_checked
             **{f"{_PROBLEM}{number}": problem for number, problem in enumerate([*problems, *checks])},
         }
     )
+    return told.withColumn("is_sound", F.coalesce(*_problems_in(told)).isNull())
+
+
+def _problems_in(told: DataFrame) -> list[str]:
+    return [name for name in told.columns if name.startswith(_PROBLEM)]
 
 
 _PROBLEM, _LINE, _WHY, _RAW = "_problem_", "_line", "_why", "_raw"
@@ -297,7 +300,7 @@ def with_reasons(mapped: DataFrame) -> DataFrame:
 
     Apart from `map_records`, since it costs as much as all of that: only records that need it should get here.
     """
-    wrong = [name for name in mapped.columns if name.startswith(_PROBLEM)]
+    wrong = _problems_in(mapped)
     record, columns = _as_it_came(mapped, F.col(_RAW), F.col(_LINE))
     return mapped.withColumns({"reasons": F.array_compact(F.array(*wrong)), "record": record, "columns": columns}).drop(
         *wrong, _LINE, _RAW
