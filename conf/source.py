@@ -28,6 +28,9 @@ TO_BE_FILLED_IN = "TODO"
 FEN_IN: dict[str, int] = {"fen": 1, "jiao": 10, "yuan": 100, "thousands": 100_000}
 """What a source may count money in, in fen; `thousands` are thousands of yuan."""
 
+TOLD_BY_FIELD = frozenset(("item_id", "category"))
+"""Optional fields that features rest on: what is made of them is unknown, not zero, where no source has them."""
+
 ISO, EPOCH_SECONDS, EPOCH_MILLISECONDS = "iso", "epoch_seconds", "epoch_milliseconds"
 
 _WEEK_LETTERS = re.compile("[YwWuecE]")
@@ -226,7 +229,7 @@ class Feed(Strict):
     def kinds_told(self) -> frozenset[str]:
         """The kinds of record that this feed can bring, as `order_event.paid`."""
         kind = self.fields.get("kind")
-        kinds: set[str] = set(self.tells)
+        kinds: set[str] = {*self.tells, *(set(self.fields) & TOLD_BY_FIELD)}
         if kind is not None and isinstance(kind.constant, str):
             kinds.add(kind.constant)
         if kind is not None and kind.values is not None:

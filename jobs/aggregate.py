@@ -1,4 +1,4 @@
-"""New bronze -> silver, an arrival day at a time: day tiles, buyers, payees, balances, loan book, groups."""
+"""New bronze -> silver, an arrival day at a time: day tiles, buyers, items, payees, balances, loan book, groups."""
 
 import re
 import sys
@@ -21,14 +21,15 @@ from transforms.tables.silver import (
     SELLER_BUYER_DAY,
     SELLER_DAY,
     SELLER_GROUP,
+    SELLER_ITEM_DAY,
     SELLER_PAYEE_DAY,
+    SILVER_TABLES,
 )
 from transforms.tiles.buyers import PAIR, buyer_changes, of_pairs, pair_days, pair_hashes
 from transforms.tiles.days import KEY, active_day_changes, in_event_order, seller_days
+from transforms.tiles.items import item_days
 from transforms.tiles.loans import loan_states
 from transforms.tiles.payments import day_balances, payee_days
-
-SILVER_TABLES = (SELLER_DAY, SELLER_BUYER_DAY, LOAN_BOOK, SELLER_PAYEE_DAY, SELLER_BALANCE, SELLER_GROUP)
 
 MOST_BROADCAST_PAIRS = 2_000_000
 """Pairs of the news that are sent to every task to look their past up; more are shuffled with it."""
@@ -43,7 +44,7 @@ def aggregate(lake: Lake, through: date | None) -> Report:
     What arrives later for a closed day gets the first open day: a closed slice never changes.
     """
     lake.require_as_published(*SILVER_TABLES, SELLERS, ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS)
-    added = _add_pair_hashes(lake) | _add_measures(lake)
+    added = _add_pair_hashes(lake) | _add_measures(lake) | _add_items(lake)
     with lake.run("aggregate", "arrival days", {}, {"through": through}) as run:
         closed = lake.closed_through()
         orders, payments, loans = (run.read(table) for table in (ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS))
@@ -69,6 +70,7 @@ def aggregate(lake: Lake, through: date | None) -> Report:
         known_loans = loans.filter(F.col("arrival_day") <= F.lit(last))
         touched_loans = known_loans.join(new_loans.select("loan_id").distinct(), "loan_id", "left_semi")
         run.append(LOAN_BOOK, _arrived(loan_states(touched_loans), closed, last).hint("rebalance"))
+        run.append(SELLER_ITEM_DAY, by_arrival_month(item_days(new_orders), "event_day", "seller_id"))
         run.append(SELLER_PAYEE_DAY, by_arrival_month(payee_days(news(payments)), "event_day", "seller_id"))
         balances = day_balances(_of_days_in_the_news(payments, closed, last))
         run.append(SELLER_BALANCE, by_arrival_month(_arrived(balances, closed, last), "event_day", "seller_id"))
@@ -115,6 +117,19 @@ def _add_measures(lake: Lake) -> dict[str, str]:
         run.figures = {"tiles": run.rows_written(SELLER_DAY)}
         run.publish()
     return {"measures added": ", ".join(names)}
+
+
+def _add_items(lake: Lake) -> dict[str, str]:
+    """Add what was sold of each item to a lake whose days were closed without it."""
+    closed = lake.closed_through()
+    if closed is None or lake.published_version(SELLER_ITEM_DAY) is not None:
+        return {}
+    with lake.run("aggregate", "items", {}, {}) as run:
+        orders = run.read(ORDER_EVENTS).filter(F.col("arrival_day") <= F.lit(closed))
+        run.rewrite(SELLER_ITEM_DAY, by_arrival_month(item_days(orders), "event_day", "seller_id"))
+        run.facts = _closing_nothing(closed)
+        run.publish()
+    return {"added": "items of the closed days"}
 
 
 def _closing_nothing(closed: date) -> dict[str, str]:
@@ -197,7 +212,7 @@ def _arrived(rows: DataFrame, closed: date | None, last: date) -> DataFrame:
 @step("aggregate", "seller-credit aggregate --through 2024-08-31")
 @click.option("--through", type=DAY, help="Last arrival day to close [default: the newest that ingest brought].")
 def command(invocation: Invocation, through: date | None) -> Report:
-    """Close arrival days: sum what each brought into day tiles, buyers, payees, balances, loan book and groups.
+    """Close arrival days: sum what each brought into day tiles, buyers, items, payees, balances, loan book and groups.
 
     Only news is read. A closed day stays as it was; what comes later counts from the first open day on.
     """

@@ -29,7 +29,7 @@ from transforms.features.known import (
 from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS, SELLERS
 from transforms.tables.gold import SELLER_FEATURES, WINDOW_STATE
 from transforms.tables.measures import MEASURES
-from transforms.tables.silver import LOAN_BOOK, SELLER_BUYER_DAY, SELLER_DAY
+from transforms.tables.silver import LOAN_BOOK, SELLER_BUYER_DAY, SELLER_DAY, SELLER_ITEM_DAY
 from transforms.windows.advance import advance, state_of, sums_of
 from transforms.windows.asked import EverySeller
 from transforms.windows.compare import held_together
@@ -39,7 +39,7 @@ from transforms.windows.sweep import sweep
 DAYS_CARRIED = 30
 """Where the lake has no state of an earlier day, one is swept as of so many days before and carried on."""
 
-OF_OTHERS_TOO = (SELLER_BUYER_DAY, LOAN_BOOK, SELLERS)
+OF_OTHERS_TOO = (SELLER_BUYER_DAY, SELLER_ITEM_DAY, LOAN_BOOK, SELLERS)
 
 SHOWN_SELLERS, SHOWN_FEATURES, SHOWN_EVENTS = 3, 3, 12
 
@@ -125,7 +125,8 @@ def _evidence(run: Run, as_of: date, labels: DataFrame, sellers: int | None) -> 
         # by their hashes, and no semi-join: Spark 4.2.0 then reused the exchange of other columns, and all sums were 0
         return rows if largest is None else rows.filter(F.xxhash64("seller_id") <= F.lit(largest))
 
-    # whole where a seller's features rest on others too: where else its buyers buy, who belongs to its group
+    # whole where a seller's features rest on others too: where else its buyers buy, what others take for such
+    # goods, who belongs to its group
     silver = Silver(*(run.read(table) if table in OF_OTHERS_TOO else ours(run.read(table)) for table in SILVER))
     orders, loans, payments = run.read(ORDER_EVENTS), run.read(LOAN_EVENTS), ours(run.read(PAYMENT_EVENTS))
     held, wanted = newest_state(lake, as_of - timedelta(days=1)), wanted_sums()

@@ -19,6 +19,7 @@ from transforms.features.formulas import names_in
 from transforms.features.known import SILVER, Silver, inputs_of_sums, known_sellers
 from transforms.features.states.balances import LOOK_BACK_DAYS
 from transforms.features.states.days import DAY_MEASURES, DRAW_DAYS
+from transforms.features.states.items import ITEM_DAYS
 from transforms.features.states.pairs import CIRCLE_DAYS, PAIR_DAYS
 from transforms.groups.groups import LINKING, seller_groups
 from transforms.tables.bronze import EVENT_TABLES
@@ -138,7 +139,13 @@ def _records(about: _Subject, feature: Feature) -> Iterator[tuple[Any, ...]]:
         else:
             yield from _events(about, measure, days)
     kinds = {STATES[name].made_of for name in names_in(formula) if name in STATES}
-    behind: Mapping[str, Any] = {"pair": _bought, "day series": _series, "loan": _loans, "profile": _versions}
+    behind: Mapping[str, Any] = {
+        "pair": _bought,
+        "item": _sold,
+        "day series": _series,
+        "loan": _loans,
+        "profile": _versions,
+    }
     for kind, records in behind.items():
         if kind in kinds:
             yield from records(about)
@@ -165,6 +172,12 @@ def _bought(about: _Subject) -> Iterator[tuple[Any, ...]]:
     yield from _newest(
         about, about.known(about.silver.payees, PAIR_DAYS + CIRCLE_DAYS), "payees", F.col("payee_id"), paid
     )
+
+
+def _sold(about: _Subject) -> Iterator[tuple[Any, ...]]:
+    item = F.concat_ws(" ", "category", "item_id")
+    says = F.concat("orders", F.lit(" orders, "), "pieces", F.lit(" pieces, "), "paid_fen", F.lit(" fen"))
+    yield from _newest(about, about.known(about.silver.items, ITEM_DAYS), "items", item, says)
 
 
 def _series(about: _Subject) -> Iterator[tuple[Any, ...]]:

@@ -31,6 +31,7 @@ from jobs.lakehouse.commits import Commits
 from jobs.lakehouse.cost import cost_since, newest_stage
 from jobs.lakehouse.lock import lake_lock
 from transforms.tables.ops import RUNS
+from transforms.tables.silver import SILVER_TABLES
 from transforms.tables.table import Table, literal_or_null
 
 _TAKING_IN = ("ingest", "release")
@@ -131,6 +132,12 @@ class Lake:
             raise UserError(
                 f"as of {as_of} needs every arrival day before it closed; closed through: {closed or 'none'}."
                 f" Run `seller-credit aggregate --through {as_of - timedelta(days=1)}` once all of it has arrived."
+            )
+        missing = [table.name for table in SILVER_TABLES if self.published_version(table) is None]
+        if missing:
+            raise UserError(
+                f"this lake was made before {', '.join(missing)}. Run `seller-credit aggregate`, which makes that of"
+                " all that is closed."
             )
 
     def news_before(self, as_of: date) -> list[str]:

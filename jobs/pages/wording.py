@@ -122,7 +122,8 @@ def value_in_words(figure: Figure) -> str:
     if unit.startswith("times the ") or unit == "times free cash":
         return f"{number(value, 2)} {unit}"
     text = number(value) if float(value).is_integer() else number(value, 1)
-    return f"{text} {unit.removesuffix('s') if value == 1 else unit}"
+    one = f"{unit.removesuffix('ies')}y" if unit.endswith("ies") else unit.removesuffix("s")
+    return f"{text} {one if value == 1 else unit}"
 
 
 def direction(figure: Figure) -> str | None:

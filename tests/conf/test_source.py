@@ -197,6 +197,11 @@ def test_the_kinds_that_a_source_tells_have_the_others() -> None:
     assert payments(kind=kind).kinds_told() == {f"payment_event.{name}" for name in ("sale", "refund", "other")}
 
 
+def test_fields_that_features_rest_on_are_told_where_they_are_mapped() -> None:
+    assert "order_event.item_id" in load_source("marketplace").kinds_told()
+    assert not {"order_event.item_id", "order_event.category"} & load_source("vat_invoices").kinds_told()
+
+
 def test_the_packages_own_sources_load() -> None:
     assert {load_source(name).name for name in source_names()} >= {"marketplace", "vat_invoices"}
 

@@ -22,10 +22,11 @@ from tests.oracle.histories import DAYS, FIRST_DAY, random_histories
 from tests.oracle.test_histories import fill_bronze
 from transforms.features.evaluate import wanted_sums
 from transforms.tables.gold import SELLER_FEATURES, WINDOW_STATE
-from transforms.tables.silver import SELLER_BUYER_DAY, SELLER_DAY
+from transforms.tables.ops import RUNS
+from transforms.tables.silver import SELLER_BUYER_DAY, SELLER_DAY, SELLER_ITEM_DAY
 from transforms.tables.table import Table
 
-pytestmark = pytest.mark.full  # Spark plans a day of 128 features for half a minute
+pytestmark = pytest.mark.full  # Spark plans a day of 132 features for half a minute
 
 CLOSED = FIRST_DAY + timedelta(days=DAYS)
 AS_OF = FIRST_DAY + timedelta(days=400)
@@ -120,6 +121,20 @@ def test_columns_newer_than_the_lake_are_added_by_aggregate(lake: Lake) -> None:
     assert done.values["pairs' columns added"] == "pair_hash, pair_check"
     assert [rows_of(lake, table) for table, _ in gone] == before
     features(lake, AS_OF)
+
+
+def test_a_silver_table_newer_than_the_lake_is_made_by_aggregate(lake: Lake) -> None:
+    before = rows_of(lake, SELLER_ITEM_DAY)
+    assert len(before) > 40
+    runs = lake.spark.read.format("delta").load(lake.path(RUNS))
+    older = runs.withColumn("outputs", F.filter("outputs", lambda out: out["table"] != SELLER_ITEM_DAY.name))
+    older.localCheckpoint().write.format("delta").mode("overwrite").save(lake.path(RUNS))
+    shutil.rmtree(lake.path(SELLER_ITEM_DAY))
+    lake = Lake(lake.spark, lake.settings)
+    with pytest.raises(UserError, match=r"made before silver.seller_item_day. Run `seller-credit aggregate`"):
+        features(lake, AS_OF)
+    assert aggregate(lake, CLOSED).values["added"] == "items of the closed days"
+    assert rows_of(lake, SELLER_ITEM_DAY) == before
 
 
 def rows_of(lake: Lake, table: Table) -> list[tuple[object, ...]]:

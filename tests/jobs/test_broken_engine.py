@@ -167,7 +167,7 @@ BREAKS: dict[str, tuple[Break | None, str]] = {
 }
 
 
-@pytest.mark.full  # Spark plans four ways of 128 features for two minutes
+@pytest.mark.full  # Spark plans four ways of 132 features for two minutes
 @pytest.mark.parametrize("name", BREAKS)
 def test_verify_sees_it(
     spark: SparkSession, bronze: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str

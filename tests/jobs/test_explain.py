@@ -70,6 +70,10 @@ MADE_OF = {
         {"= circular_fen": 900, "= buyer_fen": 4100},
         [("payees", "b1", "50 fen paid out"), ("buyers", "b6", "1 orders, 1000 fen")],
     ),
+    "price_against_category_90d": (
+        {"= category_fen": 3700, "= category_usual_fen": 2719},
+        [("items", "hats i1", "2 orders, 4 pieces, 2000 fen"), ("items", "hats", "1 orders, 1 pieces, 100 fen")],
+    ),
     "days_below_week_outflow_90d": (
         {"= outflow_fen_90d": 6350},
         [("balances", "balance", "3350 fen at the day's end")],

@@ -21,18 +21,10 @@ from jobs.lakehouse.lake import Lake
 from tests.conftest import KEY, PROJECT, SMALL, lake_at
 from tests.oracle.ledger import FIRST_DAY, MAPPING, random_ledger, write_deliveries
 from transforms.tables.bronze import DELIVERIES, ORDER_EVENTS, PAYMENT_EVENTS, QUARANTINE
-from transforms.tables.silver import (
-    LOAN_BOOK,
-    SELLER_BALANCE,
-    SELLER_BUYER_DAY,
-    SELLER_DAY,
-    SELLER_GROUP,
-    SELLER_PAYEE_DAY,
-)
+from transforms.tables.silver import SELLER_DAY, SILVER_TABLES
 from transforms.tables.table import Table
 
 BRONZE = (ORDER_EVENTS, PAYMENT_EVENTS, DELIVERIES, QUARANTINE)
-SILVER = (SELLER_DAY, SELLER_BUYER_DAY, LOAN_BOOK, SELLER_PAYEE_DAY, SELLER_BALANCE, SELLER_GROUP)
 CLOSED = FIRST_DAY + timedelta(days=120)
 TODAY = FIRST_DAY + timedelta(days=900)
 
@@ -131,7 +123,7 @@ def test_an_aggregate_killed_and_run_again_gives_the_same_tables(
     assert lake.read(SELLER_DAY).count() == 0
     aggregate(lake, CLOSED)
 
-    for table in SILVER:
+    for table in SILVER_TABLES:
         assert contents(lake, table) == contents(undisturbed, table), table.name
 
 

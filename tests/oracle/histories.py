@@ -58,6 +58,8 @@ def random_histories(seed: int, sellers: int) -> dict[str, list[Row]]:
                 "amount_fen": chance.choice([1, 250, 99_999, 1_000_000]),
                 "event_day": day,
                 "arrival_day": day + timedelta(days=chance.choice(delays)),
+                "item_id": f"{seller}-i{event % 3}" if is_order else None,
+                "category": ("hats", "shoes", None)[event % 3],
                 "sign": 1,
             }
             feed = feeds["orders" if is_order else "payments"]
@@ -74,8 +76,8 @@ def random_histories(seed: int, sellers: int) -> dict[str, list[Row]]:
 
 def as_table(rows: Sequence[Row]) -> pa.Table:
     """Events as one Arrow table."""
-    schema = {"event_id": "s", "seller_id": "s", "buyer_id": "s", "kind": "s", "direction": "s"}
-    types = [(name, pa.string()) for name in schema]
+    texts = ("event_id", "seller_id", "buyer_id", "kind", "direction", "item_id", "category")
+    types = [(name, pa.string()) for name in texts]
     types += [
         ("amount_fen", pa.int64()),
         ("event_day", pa.date32()),

@@ -31,6 +31,9 @@ feeds:
       buyer_id: buyer
       kind: {column: kind, values: {paid: paid, cancelled: cancelled, refunded: refunded}}
       amount_fen: {column: fen, unit: fen}
+      item_id: item
+      category: category
+      quantity: pieces
   - name: payments
     files: payments.parquet
     event: payment_event
@@ -55,6 +58,9 @@ SCHEMA = pa.schema(
         ("direction", pa.string()),
         ("kind", pa.string()),
         ("fen", pa.int64()),
+        ("item", pa.string()),
+        ("category", pa.string()),
+        ("pieces", pa.int32()),
         ("delivered_on", pa.date32()),
     ]
 )
@@ -82,6 +88,9 @@ def random_ledger(seed: int, sellers: int, orders: int, days: int) -> dict[str, 
             if is_order
             else chance.choice(["sale", "supplier", "withdrawal"]),
             "fen": chance.choice([1, 250, 99_999, 1_000_000]),
+            "item": chance.choice([None, "i1", "i2", "i3"]) if is_order else None,
+            "category": chance.choice([None, "hats", "shoes"]) if is_order else None,
+            "pieces": chance.choice([None, 1, 7]) if is_order else None,
             # the business day of a UTC stamp is at most one day later
             "delivered_on": _delivery(day + timedelta(days=1 + late)),
         }
@@ -136,12 +145,13 @@ def known_features(
             ), once as (
                 select id, any_value(seller) as seller, any_value(day) as day, any_value(buyer) as buyer,
                        any_value(direction) as direction, any_value(kind) as kind, any_value(fen) as fen,
+                       any_value(item) as item, any_value(category) as category, any_value(pieces) as pieces,
                        any_value(voids) as voids, min(known) as known
                 from raw group by id
             )
-            select seller, day, buyer, direction, kind, fen, known, 1 as sign from once where voids is null
+            select *, 1 as sign from once where voids is null
             union all
-            select o.seller, o.day, o.buyer, o.direction, o.kind, o.fen, c.known, -1
+            select o.* replace (c.known as known), -1
             from once c join once o on o.id = c.voids
             """,
             [loaded_through, told, f"{folder}/*/{feed}.parquet"],
@@ -175,6 +185,22 @@ def known_features(
             from per_buyer group by all
         ),
         active as (select seller, d, count(distinct day) filter (day >= d - 90) as active_90 from pairs group by all),
+        goods as (select *, sign * coalesce(pieces, 1) as moved from seen where kind = 'paid' and day >= d - 90),
+        items as (
+            select seller, d, count(*) as items_90, sum(fen) as item_fen, sum(fen * fen) as item_square from (
+                select seller, d, item, sum(sign * fen) as fen from goods where item is not null
+                group by all having sum(sign) > 0
+            ) group by all
+        ),
+        averages as (select d, category, sum(sign * fen)::double / sum(moved) as piece_fen from goods group by all),
+        categories as (
+            select seller, d, count(*) as categories_90, sum(fen) as category_fen,
+                   sum(round(moved * piece_fen)) as usual_fen
+            from (
+                select seller, d, category, sum(moved) as moved, sum(sign * fen) as fen from goods
+                where category is not null group by all having sum(sign) > 0
+            ) join averages using (d, category) group by all
+        ),
         cash as (
             select seller, d,
                    sum(case when direction = 'in' and day >= d - 90 then sign * fen else 0 end) as inflow_90,
@@ -185,11 +211,12 @@ def known_features(
         firsts as (select seller, d, min(day) as first_day from
                    (select seller, d, day from seen union all select seller, d, day from money) group by all)
         select f.seller, f.d, d_diff.history, s.* exclude (seller, d), b.* exclude (seller, d), a.active_90,
-               c.inflow_90, c.free_30
+               c.inflow_90, c.free_30, i.* exclude (seller, d), k.* exclude (seller, d)
         from firsts f
         join lateral (select date_diff('day', f.first_day, f.d) as history) d_diff on true
         left join sums s using (seller, d) left join buyers b using (seller, d)
         left join active a using (seller, d) left join cash c using (seller, d)
+        left join items i using (seller, d) left join categories k using (seller, d)
     """
     result = duck.execute(sql)
     names = [column[0] for column in result.description]
@@ -213,6 +240,10 @@ def known_features(
             "repeat_buyer_rate_180d": share("repeat_180", "distinct_180"),
             "new_buyer_share_90d": share("new_90", "distinct_90"),
             "active_days_90d": number("active_90"),
+            "active_items_90d": number("items_90"),
+            "item_concentration_90d": number("item_square") / number("item_fen") ** 2 if number("item_fen") else None,
+            "categories_90d": number("categories_90"),
+            "price_against_category_90d": share("category_fen", "usual_fen"),
             "inflow_sum_90d": number("inflow_90"),
             "free_cash_sum_30d": number("free_30"),
         }

@@ -41,7 +41,8 @@ def fill_bronze(lake: Lake, feeds: dict[str, list[Row]]) -> None:
             run.append(table, bronze_rows(lake.spark, table, feeds[feed]))
         for table in (LOAN_EVENTS, SELLERS):
             run.append(table, lake.read(table))
-        kinds = ("order_event.paid", "order_event.cancelled", "order_event.refunded", "payment_event.sale")
+        told = ("paid", "cancelled", "refunded", "item_id", "category")
+        kinds = ("payment_event.sale", *(f"order_event.{name}" for name in told))
         run.facts = {"kinds_told": ",".join(kinds), "simulated": "True"}
         run.figures = dict.fromkeys(("deliveries", "records in", "accepted", "duplicate", "quarantined"), 0)
         run.publish()

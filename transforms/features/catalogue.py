@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from dataclasses import astuple
 from functools import cache
 
-from transforms.features import brushing, buyers, cash, credit_history, network, prices, sales, service, shop
+from transforms.features import brushing, buyers, cash, credit_history, goods, network, sales, service, shop
 from transforms.features.feature import Feature, window_sums_in
 from transforms.features.formulas import expanded, names_in
 from transforms.features.states.balances import BALANCE_STATES
 from transforms.features.states.days import DAY_STATES
+from transforms.features.states.items import ITEM_STATES
 from transforms.features.states.loans import LOAN_STATES
 from transforms.features.states.network import NETWORK_STATES
 from transforms.features.states.pairs import PAIR_STATES
@@ -30,6 +31,7 @@ STATES: Mapping[str, State] = {
     for states in (
         SUM_STATES,
         PAIR_STATES,
+        ITEM_STATES,
         DAY_STATES,
         BALANCE_STATES,
         LOAN_STATES,
@@ -41,7 +43,7 @@ STATES: Mapping[str, State] = {
 
 CATALOGUE: tuple[Feature, ...] = tuple(
     feature
-    for family in (sales, prices, buyers, service, brushing, cash, credit_history, shop, network)
+    for family in (sales, goods, buyers, service, brushing, cash, credit_history, shop, network)
     for feature in family.FEATURES
 )
 BY_NAME: dict[str, Feature] = {feature.name: feature for feature in CATALOGUE}
@@ -62,7 +64,7 @@ def made_of(feature: Feature) -> tuple[MadeOf, ...]:
     kinds = {STATES[name].made_of for name in names_in(formulas()[feature.name]) if name in STATES}
     for measure, _ in window_sums_in(formulas()[feature.name]):
         kinds.add("pair" if MEASURES[measure].event == "seller_buyer_day" else "additive")
-    in_order: tuple[MadeOf, ...] = ("additive", "pair", "day series", "loan", "profile", "graph")
+    in_order: tuple[MadeOf, ...] = ("additive", "pair", "item", "day series", "loan", "profile", "graph")
     return tuple(kind for kind in in_order if kind in kinds)
 
 

@@ -13,6 +13,7 @@ from transforms.features.evaluate import evaluate, inputs, wanted_states, wanted
 from transforms.features.feature import Feature
 from transforms.features.states.balances import BALANCE_STATES, LOOK_BACK_DAYS, balance_states_at
 from transforms.features.states.days import DAY_MEASURES, DAY_STATES, DRAW_DAYS, GAP_DAYS, WEEKS, day_states_at
+from transforms.features.states.items import ITEM_DAYS, ITEM_STATES, item_states_at
 from transforms.features.states.loans import LOAN_STATES, loan_states_at
 from transforms.features.states.network import NETWORK_STATES, network_states_at
 from transforms.features.states.pairs import CIRCLE_DAYS, PAIR_DAYS, PAIR_STATES, pair_states_at
@@ -20,15 +21,23 @@ from transforms.features.states.profiles import PROFILE_STATES, profile_states_a
 from transforms.features.states.state import State
 from transforms.tables.bronze import SELLERS
 from transforms.tables.measures import MEASURES
-from transforms.tables.silver import LOAN_BOOK, SELLER_BALANCE, SELLER_BUYER_DAY, SELLER_DAY, SELLER_PAYEE_DAY
+from transforms.tables.silver import (
+    LOAN_BOOK,
+    SELLER_BALANCE,
+    SELLER_BUYER_DAY,
+    SELLER_DAY,
+    SELLER_ITEM_DAY,
+    SELLER_PAYEE_DAY,
+)
 from transforms.tiles.buyers import pair_days
+from transforms.tiles.items import item_days
 from transforms.tiles.loans import loan_states
 from transforms.tiles.payments import day_balances, payee_days
 from transforms.windows.asked import Asked
 from transforms.windows.rebuild import rebuild
 from transforms.windows.sweep import sweep
 
-SILVER = (SELLER_DAY, SELLER_BUYER_DAY, LOAN_BOOK, SELLERS, SELLER_PAYEE_DAY, SELLER_BALANCE)
+SILVER = (SELLER_DAY, SELLER_BUYER_DAY, LOAN_BOOK, SELLERS, SELLER_PAYEE_DAY, SELLER_BALANCE, SELLER_ITEM_DAY)
 """Tables of `Silver`, in the order of its fields."""
 
 
@@ -48,6 +57,8 @@ class Silver:
     """silver.seller_payee_day"""
     balances: DataFrame
     """silver.seller_balance"""
+    items: DataFrame
+    """silver.seller_item_day"""
 
     def since(self, first: date) -> "Silver":
         """What the states of as-of days from `first` on look at, so that years before are not read.
@@ -60,6 +71,7 @@ class Silver:
             pairs=_since(self.pairs, first, PAIR_DAYS),
             payees=_since(self.payees, first, PAIR_DAYS + CIRCLE_DAYS),
             balances=_since(self.balances, first, LOOK_BACK_DAYS),
+            items=_since(self.items, first, ITEM_DAYS),
         )
 
 
@@ -95,6 +107,7 @@ def features_by_rebuild(bronze: Bronze, labels: DataFrame, asked: Asked, kinds_t
         bronze.sellers,
         payee_days(bronze.payments),
         day_balances(bronze.payments),
+        item_days(bronze.orders),
     )
     return features_of_sums(sums, anew, asked, kinds_told)
 
@@ -115,6 +128,7 @@ def inputs_of_sums(
     makers: tuple[tuple[tuple[State, ...], Callable[[], DataFrame]], ...] = (
         (DAY_STATES, lambda: day_states_at(silver.tiles, asked)),
         (PAIR_STATES, lambda: pair_states_at(silver.pairs, silver.payees, asked)),
+        (ITEM_STATES, lambda: item_states_at(silver.items, asked)),
         (BALANCE_STATES, lambda: balance_states_at(silver.balances, asked)),
         (LOAN_STATES, lambda: loan_states_at(silver.book, asked).drop("was_bad")),
         (PROFILE_STATES, lambda: profile_states_at(silver.sellers, asked)),

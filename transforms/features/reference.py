@@ -20,9 +20,9 @@ shorter; `history_days` tells why.
 
 A formula is SQL over window sums (`paid_fen_90d` is the measure `paid_fen` summed over 90 days), states and other
 features. *Made of* says what has to be kept for it: **additive** sums of day tiles; **pair**: what a seller and a buyer
-have done; **day series**: a seller's days in order; **loan**: the loan book; **profile**: versions of the profile;
-**graph**: the connected group. *Risk* is how it is expected to move when the feature rises; a model may find otherwise,
-and the direction is checked before it is promoted.
+have done; **item**: what a seller sold of an item; **day series**: a seller's days in order; **loan**: the loan book;
+**profile**: versions of the profile; **graph**: the connected group. *Risk* is how it is expected to move when the
+feature rises; a model may find otherwise, and the direction is checked before it is promoted.
 
 Region, owner type, gender and age of the owner are never model inputs, nor are a lender's own earlier refusals.
 

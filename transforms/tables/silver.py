@@ -43,6 +43,24 @@ SELLER_BUYER_DAY = Table(
     partitioned_by=("arrival_month",),
 )
 
+SELLER_ITEM_DAY = Table(
+    "silver.seller_item_day",
+    row="the change that one arrival day brought to one seller's sales of one item on one event day",
+    key=("seller_id", "item_id", "category", "event_day", "arrival_day"),
+    columns=(
+        Column("seller_id", "string not null", "as the source names the seller"),
+        Column("item_id", "string", "what was bought; null where the order tells its category alone"),
+        Column("category", "string", "the item's category, as the order tells it; null where it does not"),
+        Column("event_day", "date not null", "business day on which the orders were paid"),
+        Column("arrival_day", "date not null", "business day on which we first saw it"),
+        Column("arrival_month", "string not null", "its month, YYYY-MM"),
+        Column("orders", "bigint not null", "orders paid, less those that a correction took back"),
+        Column("pieces", "bigint not null", "pieces of them; an order that does not tell is one"),
+        Column("paid_fen", "bigint not null", "their amount, fen"),
+    ),
+    partitioned_by=("arrival_month",),
+)
+
 SELLER_PAYEE_DAY = Table(
     "silver.seller_payee_day",
     row="the change that one arrival day brought to what one seller paid one counterparty on one event day",
@@ -105,4 +123,14 @@ SELLER_GROUP = Table(
     partitioned_by=("as_of",),
     checks={"counts_itself": "members >= 1"},
     leading=1,
+)
+
+SILVER_TABLES = (
+    SELLER_DAY,
+    SELLER_BUYER_DAY,
+    SELLER_ITEM_DAY,
+    SELLER_PAYEE_DAY,
+    SELLER_BALANCE,
+    LOAN_BOOK,
+    SELLER_GROUP,
 )

@@ -43,10 +43,12 @@ WORDS_OF_UNITS = {
     # a unit of the catalogue: a value in it, and how a seller reads it
     "1 or 0": (0, "no"),
     "days": (41, "41 days"),
+    "categories": (1, "1 category"),
     "debits": (1, "1 debit"),
     "fen": (123_456_789, "1,234,568 yuan"),
     "fen an order": (-12850.0, "−128.50 yuan an order"),
     "hours": (35.96, "36.0 hours"),
+    "items": (20, "20 items"),
     "loans": (2, "2 loans"),
     "of 1": (0.0321, "0.032 of 1"),
     "orders": (1.25, "1.2 orders"),
@@ -59,6 +61,7 @@ WORDS_OF_UNITS = {
     "stars": (-0.5, "−0.5 stars"),
     "times": (1, "1 time"),
     "times free cash": (0.4545, "0.45 times free cash"),
+    "times the usual price": (1.357, "1.36 times the usual price"),
     "times the mean day": (2.0, "2.00 times the mean day"),
     "times the mean quarter": (0.42, "0.42 times the mean quarter"),
 }

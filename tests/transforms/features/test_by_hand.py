@@ -57,7 +57,16 @@ EXPECTED: dict[str, tuple[Value, Value, Value]] = {
     "days_since_order": (1, 5, None),
     "festival_sales_share_365d": ((500 + 300) / 5900, 0, None),
     "season_index_next_90d": ((0 + 600 - 50) / (5250 / 4), None, None),
-    # prices
+    # goods: of i1 busy sold 2000 fen, of i2 900, of i3 1000; five hats for 2100, three shoes for 1600, where nine hats
+    # brought all sellers 2600 and four shoes 1700; the sister sold four hats for 500 and one pair for 100
+    "active_items_90d": (3, 2, 0),
+    "item_concentration_90d": ((2000**2 + 900**2 + 1000**2) / 3900**2, (500**2 + 100**2) / 600**2, None),
+    "categories_90d": (2, 2, 0),
+    "price_against_category_90d": (
+        (2100 + 1600) / (round(5 * 2600 / 9) + round(3 * 1700 / 4)),
+        (500 + 100) / (round(4 * 2600 / 9) + round(1 * 1700 / 4)),
+        None,
+    ),
     "discount_depth_90d": (1 - (300 + 100) / (400 + 100), None, None),
     # buyers: b1 paid 2700 in 90 days, b2 300, b5 100, b6 1000; of the sister b9 500, b6 300, and eleven 100 each
     "distinct_buyers_90d": (4, 13, 0),

@@ -98,7 +98,7 @@ def test_there_are_95_features_or_more_and_each_is_made_of_something() -> None:
     assert len(CATALOGUE) >= 95
     assert all(made_of(feature) for feature in CATALOGUE)
     kinds = {kind for feature in CATALOGUE for kind in made_of(feature)}
-    assert kinds == {"additive", "pair", "day series", "loan", "profile", "graph"}
+    assert kinds == {"additive", "pair", "item", "day series", "loan", "profile", "graph"}
     assert {name: made_of(BY_NAME[name]) for name in ("gmv_sum_90d", "distinct_buyers_90d", "burst_ratio_90d")} == {
         "gmv_sum_90d": ("additive",),
         "distinct_buyers_90d": ("pair",),

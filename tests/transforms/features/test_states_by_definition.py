@@ -3,23 +3,28 @@
 import random
 from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta
+from math import floor
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
 from transforms.features.states.balances import BALANCE_DAYS, LOOK_BACK_DAYS, balance_states_at
 from transforms.features.states.days import day_states_at
+from transforms.features.states.items import ITEM_STATES, item_states_at
 from transforms.features.states.pairs import pair_states_at
 from transforms.tiles.buyers import pair_days
+from transforms.tiles.items import item_days
 from transforms.tiles.payments import day_balances, payee_days
 from transforms.windows.asked import Chosen
 
 FIRST = date(2024, 1, 1)
 AS_OF = [FIRST + timedelta(days=days) for days in (1, 95, 200, 201, 260)]
 SELLERS = [f"s{number}" for number in range(6)]
+ASKED = SELLERS[1:]
+"""What the first one does tells of the others too: where their buyers buy, what their goods cost elsewhere."""
 ORDERS = (
     "event_id string, voids string, sign int, seller_id string, buyer_id string, event_day date, arrival_day date,"
-    " kind string, amount_fen bigint"
+    " kind string, amount_fen bigint, item_id string, category string, quantity int"
 )
 PAYMENTS = (
     "event_id string, voids string, sign int, seller_id string, counterparty_id string, event_day date,"
@@ -59,7 +64,12 @@ def ledger(seed: int) -> tuple[list[Row], list[Row]]:
         }
         whom = f"b{int(chance.paretovariate(0.7)) % 40}"
         if number % 3:
-            orders.append({"event_id": f"o{number}", "buyer_id": whom, "kind": "paid", **shared})
+            goods = {
+                "item_id": chance.choice([None, *(f"i{item}" for item in range(40))]),
+                "category": chance.choice([None, "hats", "shoes"]),
+                "quantity": chance.choice([None, 1, 7]),
+            }
+            orders.append({"event_id": f"o{number}", "buyer_id": whom, "kind": "paid", **goods, **shared})
         else:
             hour = datetime(day.year, day.month, day.day, chance.randrange(3), tzinfo=UTC)
             payments.append(
@@ -112,6 +122,13 @@ def defined(orders: list[Row], payments: list[Row], seller: str, as_of: date) ->
             for out in paid_out
         )
     )
+    by_item = _amounts(own, "item_id")
+    by_category = _amounts(own, "category")
+    everywhere = _amounts(bought, "category")
+    usual = {
+        category: floor(_pieces(own, category) * (everywhere[category] / _pieces(bought, category)) + 0.5)
+        for category in by_category
+    }
     before = {row["buyer_id"] for row in own if 31 <= age(row) <= 60}
     largest = sorted(paid.values(), reverse=True)
     sold = {age(row) for row in standing(orders, as_of) if row["seller_id"] == seller and age(row) <= 180}
@@ -138,6 +155,12 @@ def defined(orders: list[Row], payments: list[Row], seller: str, as_of: date) ->
         "buyers_before_30d": len(before),
         "buyers_returned_30d": len(before & {row["buyer_id"] for row in own if age(row) <= 30}),
         "circular_fen": circular,
+        "items_sold": len(by_item),
+        "item_fen": sum(by_item.values()),
+        "item_square_fen": sum(fen * fen for fen in by_item.values()),
+        "categories_sold": len(by_category),
+        "category_fen": sum(by_category.values()),
+        "category_usual_fen": sum(usual.values()),
         "sales_gap_days": max(gaps),
         "quiet_days": min(sold, default=None),
         "balance_day_fen": sum(held) if held else None,
@@ -147,7 +170,20 @@ def defined(orders: list[Row], payments: list[Row], seller: str, as_of: date) ->
     }
 
 
+def _amounts(rows: list[Row], of: str) -> dict[str, int]:
+    amounts: dict[str, int] = defaultdict(int)
+    for row in rows:
+        if row[of] is not None:
+            amounts[row[of]] += row["amount_fen"]
+    return amounts
+
+
+def _pieces(rows: list[Row], category: str) -> int:
+    return sum(1 if row["quantity"] is None else row["quantity"] for row in rows if row["category"] == category)
+
+
 NONE = {
+    **{state.name: 0 for state in ITEM_STATES},
     **dict.fromkeys(("buyer_fen", "buyer_square_fen", "largest_buyer_fen", "top_buyers_fen", "buyers_counted"), 0),
     **dict.fromkeys(("buyers_here_alone", "buyers_before_30d", "buyers_returned_30d", "circular_fen"), 0),
     "sales_gap_days": 180,
@@ -160,7 +196,7 @@ def test_states_are_what_they_mean(spark: SparkSession) -> None:
     order_rows = spark.createDataFrame(_tuples(orders, ORDERS), ORDERS)
     payment_rows = spark.createDataFrame(_tuples(payments, PAYMENTS), PAYMENTS)
     labels = spark.createDataFrame(
-        [(seller, day) for seller in SELLERS for day in AS_OF], "seller_id string, as_of date"
+        [(seller, day) for seller in ASKED for day in AS_OF], "seller_id string, as_of date"
     )
     tiles = order_rows.selectExpr(
         "seller_id",
@@ -174,6 +210,7 @@ def test_states_are_what_they_mean(spark: SparkSession) -> None:
     )
     states: list[DataFrame] = [
         pair_states_at(pair_days(order_rows), payee_days(payment_rows), Chosen(labels)),
+        item_states_at(item_days(order_rows), Chosen(labels)),
         day_states_at(tiles, Chosen(labels)),
         balance_states_at(day_balances(payment_rows), Chosen(labels)),
     ]

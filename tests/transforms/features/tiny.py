@@ -13,6 +13,7 @@ from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS, 
 from transforms.tables.table import Table
 from transforms.tiles.buyers import buyer_changes, pair_days
 from transforms.tiles.days import active_day_changes, seller_days
+from transforms.tiles.items import item_days
 from transforms.tiles.loans import loan_states
 from transforms.tiles.payments import day_balances, payee_days
 
@@ -42,21 +43,21 @@ busy    256  256    paid          b3     300   -      -
 busy    200  200    shipped       b3     300   24     has_logistics=yes
 busy    200  200    disputed      b3     300   -      -
 busy    130  130    rated         b3     300   40     rating=5
-busy    110  110    paid          b3     500   -      -
+busy    110  110    paid          b3     500   -      item_id=i9
 busy    100  98     paid          b4     400   -      -
 busy    100  100    rated         b3     500   -      rating=4
 busy    100  100    dispute_lost  b3     300   -      -
 busy    95   95     refunded      b4     200   -      reason=unwanted
-busy    60   0      paid          b8     9999  -      -
-busy    50   50     paid          b1     1800  -      -
-busy    50   50     paid          b2     200   -      -
+busy    60   0      paid          b8     9999  -      item_id=i8,category=bags
+busy    50   50     paid          b1     1800  -      item_id=i1,category=hats,quantity=3
+busy    50   50     paid          b2     200   -      item_id=i1,category=hats
 busy    49   49     shipped       b1     1800  10     has_logistics=yes
 busy    48   48     shipped       b2     200   20     has_logistics=yes
-busy    45   45     paid          b5     100   -      -
+busy    45   45     paid          b5     100   -      category=hats
 busy    44   44     cancelled     b5     100   -      -
-busy    30   30     paid          b7     5000  -      id=void
-busy    30   25     paid          b7     5000  -      voids=void
-busy    20   20     paid          b1     300   -      list_price_fen=400
+busy    30   30     paid          b7     5000  -      id=void,item_id=i7,category=shoes,quantity=5
+busy    30   25     paid          b7     5000  -      voids=void,item_id=i7,category=shoes,quantity=5
+busy    20   20     paid          b1     300   -      list_price_fen=400,item_id=i2
 busy    20   20     paid          b2     100   -      list_price_fen=100
 busy    19   19     shipped       b1     300   30     has_logistics=no
 busy    18   18     shipped       b2     100   60     has_logistics=yes
@@ -67,13 +68,13 @@ busy    13   13     confirmed     b2     100   -      -
 busy    12   12     confirmed     b2     200   160    -
 busy    12   12     rated         b1     300   30     rating=5
 busy    11   11     rated         b2     100   200    rating=2
-busy    10   10     paid          b1     600   -      -
+busy    10   10     paid          b1     600   -      item_id=i2,category=shoes,quantity=2
 busy    9    9      refunded      b1     300   240    reason=quality
 busy    9    9      shipped       b1     600   100    -
 busy    8    8      disputed      b1     300   -      -
-busy    1    1      paid          b6     1000  -      -
-sister  40   40     paid          b9     500   -      -
-sister  5    5      paid          c1     100   -      -
+busy    1    1      paid          b6     1000  -      item_id=i3,category=shoes,quantity=1
+sister  40   40     paid          b9     500   -      item_id=j1,category=hats,quantity=4
+sister  5    5      paid          c1     100   -      item_id=j2,category=shoes
 sister  5    5      paid          c2     100   -      -
 sister  5    5      paid          c3     100   -      -
 sister  5    5      paid          c4     100   -      -
@@ -150,7 +151,7 @@ def rows_of(table: str) -> Iterator[Row]:
     for line in lines:
         row = {name: None if value == "-" else value for name, value in zip(header, line, strict=True)}
         more = row.pop("more", None)
-        yield {**row, **(dict([more.split("=")]) if more else {})}
+        yield {**row, **(dict(part.split("=") for part in more.split(",")) if more else {})}
 
 
 def ago(days: str | None) -> date | None:
@@ -205,6 +206,9 @@ def _order(number: int, row: Row) -> Row:
         "buyer_id": row["buyer"],
         "hours_since_paid": None if row["hours"] is None else float(row["hours"]),
         "has_logistics": _flag(row.get("has_logistics")),
+        "item_id": row.get("item_id"),
+        "category": row.get("category"),
+        "quantity": _number(row.get("quantity")),
         "list_price_fen": _number(row.get("list_price_fen")),
         "rating": _number(row.get("rating")),
         "reason": row.get("reason"),
@@ -258,6 +262,7 @@ def silver(events: Bronze) -> Silver:
         events.sellers,
         payee_days(events.payments),
         day_balances(events.payments),
+        item_days(events.orders),
     )
 
 

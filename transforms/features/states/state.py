@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
-MadeOf = Literal["additive", "pair", "day series", "loan", "profile", "graph"]
-"""additive: sums of day tiles; pair: what a seller and a buyer have done; day series: a seller's days in order; loan:
-the loan book; profile: versions of the seller's profile; graph: the connected group."""
+MadeOf = Literal["additive", "pair", "item", "day series", "loan", "profile", "graph"]
+"""additive: sums of day tiles; pair: what a seller and a buyer have done; item: what a seller sold of an item; day
+series: a seller's days in order; loan: the loan book; profile: versions of the seller's profile; graph: the connected
+group."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,87 @@
+"""What a seller has sold in the last 90 days, item by item, as known before an as-of day."""
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from transforms.features.states.state import State
+from transforms.windows.asked import Asked
+
+ITEM_DAYS = 90
+_LABEL = ["seller_id", "as_of"]
+_ITEMS = ("order_event.paid", "order_event.item_id")
+_CATEGORIES = ("order_event.paid", "order_event.category")
+
+ITEM_STATES = (
+    State("items_sold", "item", "bigint", "items sold in the last 90 days", _ITEMS, "0"),
+    State("item_fen", "item", "bigint", "amount of orders paid that tell their item, last 90 days, fen", _ITEMS, "0"),
+    State(
+        "item_square_fen",
+        "item",
+        "decimal(38,0)",
+        "square of each item's amount of the last 90 days, summed, fen x fen",
+        _ITEMS,
+        "0",
+    ),
+    State("categories_sold", "item", "bigint", "categories sold in the last 90 days", _CATEGORIES, "0"),
+    State(
+        "category_fen",
+        "item",
+        "bigint",
+        "amount of orders paid that tell their category, last 90 days, fen",
+        _CATEGORIES,
+        "0",
+    ),
+    State(
+        "category_usual_fen",
+        "item",
+        "bigint",
+        "what as many pieces of each of these categories brought on average, of all sellers, last 90 days, fen",
+        _CATEGORIES,
+        "0",
+    ),
+)
+
+
+def item_states_at(items: DataFrame, asked: Asked) -> DataFrame:
+    """(seller_id, as_of) with ITEM_STATES, from silver.seller_item_day.
+
+    Only sellers with a sale in the window. Every seller's items are read: they make a category's average price.
+    """
+    sold = asked.of_windows(items, ITEM_DAYS)
+    exact = F.col("fen").cast("decimal(19,0)")
+    by_item = (
+        _summed(asked.only(sold).filter(F.col("item_id").isNotNull()), "item_id")
+        .groupBy(*_LABEL)
+        .agg(
+            F.count(F.lit(1)).alias("items_sold"),
+            F.sum("fen").alias("item_fen"),
+            F.sum((exact * exact).cast("decimal(38,0)")).cast("decimal(38,0)").alias("item_square_fen"),
+        )
+    )
+    of_category = sold.filter(F.col("category").isNotNull())
+    averages = of_category.groupBy("as_of", "category").agg(
+        F.try_divide(F.sum("paid_fen").cast("double"), F.sum("pieces")).alias("piece_fen")
+    )
+    # to the nearest fen a category, so that their sum is a whole number, whatever the order of its terms
+    usual = F.round(F.col("pieces") * F.col("piece_fen")).cast("bigint")
+    by_category = (
+        _summed(asked.only(of_category), "category")
+        .join(averages, ["as_of", "category"])
+        .groupBy(*_LABEL)
+        .agg(
+            F.count(F.lit(1)).alias("categories_sold"),
+            F.sum("fen").alias("category_fen"),
+            F.sum(usual).alias("category_usual_fen"),
+        )
+    )
+    return by_item.join(by_category, _LABEL, "full")
+
+
+def _summed(sold: DataFrame, of: str) -> DataFrame:
+    """A row a label and item, or category, of which an order stands."""
+    sums = {"orders": "orders", "pieces": "pieces", "paid_fen": "fen"}
+    return (
+        sold.groupBy(*_LABEL, of)
+        .agg(*(F.sum(name).alias(alias) for name, alias in sums.items()))
+        .filter(F.col("orders") > 0)
+    )
