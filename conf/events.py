@@ -142,3 +142,6 @@ EVENTS: dict[str, tuple[Field, ...]] = {
     "payment_event": PAYMENT_EVENT,
     "loan_event": LOAN_EVENT,
 }
+
+PERSONAL = ("buyer_id", "counterparty_id")
+"""Fields that name a person or a firm that is no seller of ours: kept as pseudonyms."""

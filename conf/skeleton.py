@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from conf.events import EVENTS
+from conf.events import EVENTS, PERSONAL
 from conf.events import Field as EventField
 from conf.source import TO_BE_FILLED_IN
 
@@ -50,7 +50,7 @@ _CALLED = {
     "approval_probability": "approval_probability",
     "bad": "bad defaulted default is_default",
 }
-PERSONAL = ("buyer_id", "counterparty_id", "owner_id", "payout_account_id", "device_id")
+MASKED = (*PERSONAL, "owner_id", "payout_account_id", "device_id")
 """Fields that tell of a person: no example of them is shown as it is."""
 
 _PERSONAL_WORDS = re.compile("name|phone|mail|address|iban|card|passport|birth", re.IGNORECASE)
@@ -218,7 +218,7 @@ def _scalar(text: str) -> str:
 
 def is_personal(column: str) -> bool:
     """Whether a column's name sounds like a person's."""
-    return _PERSONAL_WORDS.search(column) is not None or any(_closeness(f, column) >= _CLOSE for f in PERSONAL)
+    return _PERSONAL_WORDS.search(column) is not None or any(_closeness(f, column) >= _CLOSE for f in MASKED)
 
 
 def _tells_apart(column: SeenColumn) -> bool:

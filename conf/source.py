@@ -16,7 +16,7 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
 from conf.errors import UserError
-from conf.events import EVENTS
+from conf.events import EVENTS, PERSONAL
 from conf.expressions import Expression, ExpressionError, read_expression
 from conf.files import KeyPath, Strict, parse_yaml, read_yaml, validate
 
@@ -213,6 +213,8 @@ class Feed(Strict):
                 for key in ("format", "time_zone")
                 if getattr(mapping, key) is not None and field.type not in ("date", "timestamp")
             ]
+            if name in PERSONAL and mapping.values is not None:
+                problems.append(f"fields.{name}: is kept as a pseudonym, which no values can name")
             if mapping.optional and field.required:
                 problems.append(f"fields.{name}: is required, so that its columns cannot be optional")
             if field.allowed:
@@ -317,7 +319,7 @@ class Source(Strict):
 
     def names_persons(self) -> bool:
         """Whether it tells of buyers or counterparties, who are kept under pseudonyms."""
-        return any({"buyer_id", "counterparty_id"} & set(feed.fields) for feed in self.feeds)
+        return any(set(PERSONAL) & set(feed.fields) for feed in self.feeds)
 
     def digest(self) -> str:
         """Sha-256 of what the mapping says."""

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from conf.errors import UserError
 from conf.events import EVENTS, Field
-from conf.skeleton import PERSONAL, SeenColumn, SeenFiles, cut, masked, skeleton
+from conf.skeleton import MASKED, SeenColumn, SeenFiles, cut, masked, skeleton
 from conf.source import TO_BE_FILLED_IN, Feed, FieldMapping, Source, load_source, source_names
 from jobs.lakehouse.command import Invocation, Report, run_command, step
 from jobs.lakehouse.deliveries import (
@@ -147,8 +147,8 @@ class _Found:
         )
 
     def _shown(self, name: str, text: str) -> str:
-        personal = {c for field in PERSONAL if field in self.feed.fields for c in self.feed.fields[field].columns}
-        return masked(text) if name in PERSONAL or personal & set(self.feed.fields[name].columns) else cut(text)
+        personal = {c for field in MASKED if field in self.feed.fields for c in self.feed.fields[field].columns}
+        return masked(text) if name in MASKED or personal & set(self.feed.fields[name].columns) else cut(text)
 
     def rows(self) -> list[tuple[str, ...]]:
         """One row a field, in the order of the event's fields."""

@@ -168,6 +168,7 @@ def test_every_error_is_told_at_once_and_at_its_line(tmp_path: Path) -> None:
         ({"failed": {"column": "f", "absolute": True}}, "failed: absolute is for money"),
         ({"kind": {"column": "k", "values": {"a": "sale"}, "otherwise": "gift"}}, "'gift' is none of"),
         ({"amount_fen": {"column": "a"}}, "unit is missing"),
+        ({"counterparty_id": {"column": "p", "values": {"x": "y"}}}, "counterparty_id: is kept as a pseudonym"),
     ],
 )
 def test_keys_that_do_not_go_with_their_field(fields: dict[str, Any], words: str) -> None:

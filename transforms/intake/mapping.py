@@ -9,12 +9,12 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from conf.events import EVENTS, SQL_TYPES, Field
+from conf.events import EVENTS, PERSONAL, SQL_TYPES, Field
 from conf.expressions import read_expression
 from conf.source import Feed, FieldMapping, Source
 from transforms.intake.expressions import absent, expression_problems, format_problems, origin_of, quoted, type_of
 from transforms.intake.fields import Read, read_field, unreadable
-from transforms.intake.pseudonyms import PERSONAL, is_among, mentions, with_pseudonyms
+from transforms.intake.pseudonyms import is_among, mentions, with_pseudonyms
 from transforms.tables.bronze import EVENT_TABLES
 
 PLACE = ("delivery_id", "delivery_order", "file", "position")
@@ -120,7 +120,7 @@ class Records:
         """Whether an id is made of a personal column otherwise than by being its pseudonym."""
         return any(
             _field(self.feed, name).type == "id"
-            and (name not in PERSONAL or mapping.values is not None)
+            and name not in PERSONAL
             and any(mentions(mapping, column) for column in self.personal)
             for name, mapping in self.feed.fields.items()
         )

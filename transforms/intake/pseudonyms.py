@@ -12,11 +12,9 @@ from collections.abc import Sequence
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from conf.events import PERSONAL
 from conf.source import Feed, FieldMapping
 from transforms.intake.fields import BLANK_ENDS, DECOMPOSED, INVISIBLE, LONGEST_ID, PLAIN_ID
-
-PERSONAL = ("buyer_id", "counterparty_id")
-"""Fields that name a person or a firm that is no seller of ours."""
 
 _BLOCK_BYTES = 64
 _DIGITS = 32

@@ -195,9 +195,7 @@ def test_states_are_what_they_mean(spark: SparkSession) -> None:
     orders, payments = ledger(11)
     order_rows = spark.createDataFrame(_tuples(orders, ORDERS), ORDERS)
     payment_rows = spark.createDataFrame(_tuples(payments, PAYMENTS), PAYMENTS)
-    labels = spark.createDataFrame(
-        [(seller, day) for seller in ASKED for day in AS_OF], "seller_id string, as_of date"
-    )
+    labels = spark.createDataFrame([(seller, day) for seller in ASKED for day in AS_OF], "seller_id string, as_of date")
     tiles = order_rows.selectExpr(
         "seller_id",
         "event_day",
