@@ -11,17 +11,23 @@ from jobs.aggregate import aggregate
 from jobs.decide import decide
 from jobs.features import features
 from jobs.ingest import ingest
+from jobs.lakehouse.champion import champion
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake
 from jobs.score import score
+from ml.registry import check
 
 
 def daily(lake: Lake, as_of: date, source: Source, root: str, policy: Policy) -> Report:
     """Take in the deliveries of the open days before `as_of`, close them, and decide every seller as of `as_of`.
 
     Each step publishes for itself and knows what it has done before: after a failure, or out of caution, the whole
-    day is run again.
+    day is run again. Raises UserError, before anything is taken in, where no model was promoted or the registry is not
+    to be reached.
     """
+    # what the fourth step needs: to be told of after hours of the first three would be late
+    champion(lake)
+    check(lake.settings.mlflow.tracking_uri)
     day = as_of - timedelta(days=1)
     closed = lake.closed_through()
     # older deliveries are not looked at again: their number grows with history

@@ -13,7 +13,7 @@ from jobs.lakehouse.champion import PROMOTION, ROLLBACK, champions, gates_now, t
 from jobs.lakehouse.command import Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake, Published, Run, schema_of
 from ml.gates import PASS, Gate
-from ml.registry import CHAMPION, alias, is_registered, resolve, set_champion
+from ml.registry import CHAMPION, alias, check, is_registered, resolve, set_champion
 from transforms.tables.gold import SIGNOFFS
 
 
@@ -24,6 +24,7 @@ def promote(lake: Lake, version: str, approver: str, overrides: Mapping[str, str
     is missing or one too many, or the approver trained the version; StepFailure where another promotion came first.
     """
     registry = lake.settings.mlflow
+    check(registry.tracking_uri)
     number = resolve(registry.tracking_uri, registry.model, version)
     before = champions(lake)
     training = training_of(lake, number)
@@ -63,6 +64,7 @@ def roll_back(lake: Lake, approver: str, reason: str, signed_at: datetime) -> Re
     before = champions(lake)
     if not approver.strip() or not reason.strip():
         raise UserError("promote --rollback: wants --approver NAME and --reason WHY")
+    check(registry.tracking_uri)
     with lake.run("promote", CHAMPION, {"rollback of": before, "approver": approver, "reason": reason}, {}) as run:
         lagged = _let_the_alias_follow(lake)
         last = lake.last_run("promote")

@@ -8,12 +8,13 @@ from jobs.lakehouse.champion import champions, gates_now, training_of
 from jobs.lakehouse.command import Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake
 from ml.gates import PASS, too_few_bads
-from ml.registry import CHAMPION, alias, resolve
+from ml.registry import CHAMPION, alias, check, resolve
 
 
 def review(lake: Lake, version: str) -> Report:
     """Run the gates of a version and say what promoting it would need; changes nothing."""
     registry = lake.settings.mlflow
+    check(registry.tracking_uri)
     number = resolve(registry.tracking_uri, registry.model, version)
     training = training_of(lake, number)
     gates = gates_now(lake, training.figures, training.facts["training_set"], number)

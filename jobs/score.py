@@ -7,11 +7,11 @@ import click
 from pyspark.sql import functions as F
 
 from conf.errors import UserError
-from jobs.lakehouse.champion import champion
+from jobs.lakehouse.champion import champion, features_gone
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake
 from ml.reasons import Reference
-from ml.registry import Loaded, load, resolve
+from ml.registry import Loaded, check, load, resolve
 from ml.scoring import score as score_rows
 from ml.scoring import scorer
 from transforms.tables.gold import SCORES, SELLER_FEATURES
@@ -23,12 +23,17 @@ def score(lake: Lake, as_of: date, model: str = CHAMPION) -> Report:
     """Score every seller with features as of a day, by the champion or by one version."""
     featured_by = lake.require_run("features", f"as_of={as_of}", f"Run `seller-credit features --as-of {as_of}` first.")
     registry, buckets = lake.settings.mlflow, lake.settings.scoring.buckets
-    version = champion(lake) if model == CHAMPION else resolve(registry.tracking_uri, registry.model, model)
+    if model == CHAMPION:
+        version = champion(lake)
+    else:
+        check(registry.tracking_uri)
+        version = resolve(registry.tracking_uri, registry.model, model)
     identity = {"features": featured_by.run_id, "model": registry.model, "version": version, "buckets": buckets}
     with lake.run("score", f"as_of={as_of}", identity, {"as_of": as_of, "model": model}) as run:
         published = run.already_published
         if published is not None:
             return Report("score", {"as of": as_of, "published already by": published.run_id})
+        check(registry.tracking_uri)
         loaded = load(registry.tracking_uri, registry.model, version)
         _require_match(loaded)
         is_of_run = (F.col("as_of") == F.lit(as_of)) & (F.col("run_id") == featured_by.run_id)
@@ -61,8 +66,8 @@ def score(lake: Lake, as_of: date, model: str = CHAMPION) -> Report:
 def _require_match(loaded: Loaded) -> None:
     """Raise UserError where a version wants features that there are no more, or could not say why."""
     version = f"model version {loaded.version}"
-    missing = [name for name in loaded.features if name not in SELLER_FEATURES.names]
-    problems = [f"{version} wants feature {name}, which the catalogue no longer has" for name in missing]
+    gone = features_gone(loaded, SELLER_FEATURES)
+    problems = [f"{version} wants feature {name}, which the catalogue no longer has" for name in gone]
     if not loaded.reference:
         problems.append(f"{version} has no exact reasons: no seller could be told why")
     if problems:

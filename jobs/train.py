@@ -20,19 +20,19 @@ from pyspark.sql import functions as F
 from conf.errors import StepFailure, UserError
 from conf.outcome import OutcomeDefinition
 from conf.policy import Policy, load_policy
-from jobs.lakehouse.champion import champions, gates_now, training_of
+from jobs.lakehouse.champion import champions, features_gone, gates_now, training_of
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake, Published, Run, code_version
 from jobs.lakehouse.secret import pseudonym_key
 from jobs.pages.wording import smallest_score_offered
-from ml.algorithms import ALGORITHMS, name_of, settings_of
+from ml.algorithms import ALGORITHMS, name_of, packages_of, settings_of
 from ml.card.card import Card, plots_of, to_html, to_markdown
 from ml.cross_validate import KEPT
 from ml.findings import Findings, figures_of, findings, spread_in_words, tables_of
 from ml.fitting import Fitted, Plan, fitted, problems_of
 from ml.gates import too_few_bads
 from ml.pipeline import SMALL_SAMPLE, Boosting, UnfitError
-from ml.registry import Delta, Evidence, Loaded, check, load, register
+from ml.registry import Delta, Evidence, Loaded, check, is_registered, load, register
 from ml.tuning import Tuning, tuned
 from transforms.features.catalogue import BY_NAME, MODEL_INPUTS
 from transforms.outcomes.cohorts import BEHAVIOURAL
@@ -80,6 +80,7 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
         published = run.already_published
         if published is not None:
             return _published_before(published)
+        champion, unjudged = _champion(lake)
         rows = run.read(TRAINING_SET).filter(F.col("training_set") == made_by.run_id)
         # every one of the fits reads them again
         rows = with_segments(rows, run.read(SELLERS)).persist(StorageLevel.MEMORY_AND_DISK)
@@ -92,7 +93,6 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
                 tuning = tuned(rows, MODEL_INPUTS, plan.algorithm, plan.tries, plan.trained_on)
                 plan = replace(plan, algorithm=tuning.best.algorithm)
             with fitted(rows, MODEL_INPUTS, plan, (*KEPT, *SEGMENTS)) as fit:
-                champion = _champion(lake)
                 found = findings(
                     fit,
                     plan,
@@ -105,7 +105,8 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
                 )
                 found = _under_pseudonyms(found, key)
                 figures = figures_of(found, champion.version if champion else None)
-                card = _card(run, fit, found, plan, figures, made_by, trainer, champion, tuning)
+                since = unjudged or _since(lake, champion, fit, plan, made_by, policy)
+                card = _card(run, fit, found, plan, figures, made_by, trainer, since, tuning)
                 version, mlflow_run = register(
                     settings.tracking_uri,
                     settings.experiment,
@@ -122,13 +123,41 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
             "model_name": settings.model,
             "model_version": str(version),
             "mlflow_run": mlflow_run,
-            "algorithm": name_of(plan.algorithm),
             "trainer": trainer,
-            "training_set": made_by.run_id,
             "request": asked,
+            **_facts(plan, made_by, policy),
         }
         run.publish()
     return _report(found, fit, f"{settings.model} {version}", card)
+
+
+_CHANGES = {
+    "algorithm": "Algorithm",
+    "settings": "Settings",
+    "training_set": "Training set",
+    "judged_by": "Judged by",
+    "catalogue": "Catalogue of features",
+    "policy": "Policy",
+}
+"""Facts of a training that the card holds against those of the champion's, in words."""
+
+
+def _facts(plan: Plan, made_by: Published, policy: Policy) -> dict[str, str]:
+    settings = ", ".join(f"{name} {value}" for name, value in settings_of(plan.algorithm).items())
+    return {
+        "algorithm": name_of(plan.algorithm),
+        "settings": settings,
+        "training_set": made_by.run_id,
+        "judged_by": _judged_by(plan),
+        "catalogue": made_by.facts["catalogue"][:12],
+        "policy": f"{policy.name} {policy.version} {policy.digest()[:12]}",
+    }
+
+
+def _judged_by(plan: Plan) -> str:
+    if plan.is_cross_validated:
+        return f"{plan.repeats} x {plan.folds} cross-validation by connected groups"
+    return f"outcomes known by {plan.trained_on}; out-of-time cohorts from that day on"
 
 
 def _published_before(run: Published) -> Report:
@@ -143,11 +172,23 @@ def _training_set(lake: Lake) -> Published:
     raise UserError(f"{lake.root}: no training set is published. Run `seller-credit training-set` first.")
 
 
-def _champion(lake: Lake) -> Loaded | None:
-    """The version that scores now, to be judged on the same rows; None before the first."""
+def _champion(lake: Lake) -> tuple[Loaded | None, list[str]]:
+    """The version that scores now, to be judged on the same rows; None before the first, or with why it cannot be.
+
+    A champion that was deleted, or wants features that are gone, must not keep a new one from being trained.
+    """
     standing = champions(lake)
-    settings = lake.settings.mlflow
-    return load(settings.tracking_uri, settings.model, standing[-1]) if standing else None
+    if not standing:
+        return None, []
+    settings, number = lake.settings.mlflow, standing[-1]
+    if not is_registered(settings.tracking_uri, settings.model, number):
+        return None, [f"The champion, version {number}, is no longer in the registry: it was not judged."]
+    loaded = load(settings.tracking_uri, settings.model, number)
+    gone = features_gone(loaded, TRAINING_SET)
+    if gone:
+        told = f"The champion, version {number}, wants features that there are no more, and was not judged"
+        return None, [f"{told}: {', '.join(gone)}."]
+    return loaded, []
 
 
 def _snapshot(run: Run) -> DataFrame | None:
@@ -211,16 +252,11 @@ def _card(
     figures: Mapping[str, float],
     made_by: Published,
     trainer: str,
-    champion: Loaded | None,
+    since_champion: Sequence[str],
     tuning: Tuning | None,
 ) -> Card:
     lake = run.lake
     judged_by = found.judged
-    how = (
-        f"{plan.repeats} x {plan.folds} cross-validation by connected groups"
-        if plan.is_cross_validated
-        else f"outcomes known by {plan.trained_on}; out-of-time cohorts from that day on"
-    )
     reference = found.reference
     return Card(
         name=lake.settings.mlflow.model,
@@ -234,7 +270,7 @@ def _card(
         trained={
             "training set": made_by.run_id,
             "known by": made_by.facts.get("known_by", "-"),
-            "judged by": how,
+            "judged by": _judged_by(plan),
             "trained by": trainer,
             "calibration": "affine on the margin, fitted on groups that the model did not see",
             "reference of the reasons": f"{reference.chosen}, {reference.sellers:,} rows" if reference else "none",
@@ -256,16 +292,27 @@ def _card(
         dropped=[name for name in MODEL_INPUTS if name not in fit.inputs.features],
         gates=gates_now(lake, figures, made_by.run_id, None),
         limits=_PURPOSE,
-        since_champion=_since(champion, fit.inputs.features),
+        since_champion=since_champion,
     )
 
 
-def _since(champion: Loaded | None, features: Sequence[str]) -> list[str]:
+def _since(
+    lake: Lake, champion: Loaded | None, fit: Fitted, plan: Plan, made_by: Published, policy: Policy
+) -> list[str]:
+    """What is different from the version that scores now."""
     if champion is None:
         return ["There is no champion yet: this is the first version."]
+    before = training_of(lake, champion.version).facts
+    now = _facts(plan, made_by, policy)
+    features = fit.inputs.features
     new = [name for name in features if name not in champion.features]
     gone = [name for name in champion.features if name not in features]
     lines = [f"The champion is version {champion.version}."]
+    lines += [
+        f"{words}: {now[name]}; the champion's: {before.get(name, 'not told')}."
+        for name, words in _CHANGES.items()
+        if before.get(name) != now[name]
+    ]
     lines += [f"Features that it does not use: {', '.join(new)}."] if new else []
     lines += [f"Features that it uses and this version does not: {', '.join(gone)}."] if gone else []
     return lines
@@ -325,6 +372,7 @@ def _evidence(
         ],
         features=fit.inputs.features,
         example=found.example,
+        packages=packages_of(plan.algorithm),
     )
 
 

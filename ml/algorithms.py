@@ -39,6 +39,11 @@ def name_of(algorithm: Algorithm) -> str:
     return next(name for name, known in ALGORITHMS.items() if type(known) is type(algorithm))
 
 
+def packages_of(algorithm: Algorithm) -> tuple[str, ...]:
+    """Distributions that a model of this algorithm cannot be loaded without, besides PySpark."""
+    return ("xgboost-cpu",) if isinstance(algorithm, XGBoosting) else ()
+
+
 def settings_of(algorithm: Algorithm) -> Mapping[str, Any]:
     """What it is fitted with, for the record."""
     return vars(algorithm)

@@ -310,11 +310,10 @@ def figures_of(found: Findings, champion: int | None) -> dict[str, float]:
         "observed_to_expected": model.observed_to_expected,
     }
     if judged.baseline is not None and judged.less_baseline is not None:
-        figures["scorecard_auc"] = judged.baseline.auc.value
+        figures |= _figures_of_other("scorecard", judged.baseline)
         intervals["auc_less_scorecard"] = judged.less_baseline
     if judged.champion is not None and judged.less_champion is not None and champion is not None:
-        figures["champion_version"] = champion
-        figures["champion_auc"] = judged.champion.auc.value
+        figures |= {"champion_version": champion, **_figures_of_other("champion", judged.champion)}
         intervals["champion_auc_difference"] = judged.less_champion
     for name, interval in intervals.items():
         figures |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
@@ -339,6 +338,20 @@ def figures_of(found: Findings, champion: int | None) -> dict[str, float]:
         if shift.feature == SCORE_SHIFT:
             figures[f"score_psi_{shift.sample.replace(' ', '_')}"] = shift.psi
     return {name: float(value) for name, value in figures.items() if not math.isnan(value)}
+
+
+def _figures_of_other(name: str, other: Evaluation) -> dict[str, float]:
+    """The model's own figures, of another one on the same rows."""
+    return {
+        f"{name}_auc": other.auc.value,
+        f"{name}_gini": other.gini.value,
+        f"{name}_ks": other.ks.value,
+        f"{name}_observed_to_expected": other.observed_to_expected.value,
+        f"{name}_calibration_intercept": other.calibration_intercept.value,
+        f"{name}_calibration_slope": other.calibration_slope.value,
+        f"{name}_brier": other.brier,
+        f"{name}_log_loss": other.log_loss,
+    }
 
 
 def spread_in_words(found: Findings) -> str | None:

@@ -54,6 +54,8 @@ class Evidence:
     features: Sequence[str]
     example: Mapping[str, Any]
     """One feature row, for the input example."""
+    packages: Sequence[str] = ()
+    """What loading it needs besides MLflow and PySpark, by distribution."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def _log(model: PipelineModel, evidence: Evidence) -> None:
         artifact_path="model",
         signature=_signature(evidence.features),
         input_example=_example(evidence),
-        pip_requirements=_requirements(),
+        pip_requirements=_requirements(evidence.packages),
     )
 
 
@@ -271,7 +273,7 @@ def _example(evidence: Evidence) -> Any:
     return pd.DataFrame([{name: evidence.example.get(name) for name in evidence.features}]).astype("float64")
 
 
-def _requirements() -> list[str]:
+def _requirements(more: Sequence[str]) -> list[str]:
     from importlib.metadata import version
 
-    return [f"{package}=={version(package)}" for package in ("mlflow", "pyspark", "pandas", "numpy")]
+    return [f"{package}=={version(package)}" for package in ("mlflow", "pyspark", "pandas", "numpy", *more)]

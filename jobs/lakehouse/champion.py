@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from conf.errors import UserError
 from jobs.lakehouse.lake import Lake, Published
 from ml.gates import Gate, gates
+from ml.registry import Loaded
+from transforms.tables.table import Table
 
 PROMOTION, ROLLBACK = "promotion", "rollback"
 
@@ -34,6 +36,11 @@ def champion(lake: Lake) -> int:
             " `seller-credit promote VERSION --approver NAME`; or name a version: --model VERSION."
         )
     return standing[-1]
+
+
+def features_gone(loaded: Loaded, table: Table) -> list[str]:
+    """Features that a version wants and that a table no longer has."""
+    return [name for name in loaded.features if name not in table.names]
 
 
 def training_of(lake: Lake, version: int) -> Published:
