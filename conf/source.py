@@ -29,7 +29,7 @@ FEN_IN: dict[str, int] = {"fen": 1, "jiao": 10, "yuan": 100, "thousands": 100_00
 """What a source may count money in, in fen; `thousands` are thousands of yuan."""
 
 TOLD_BY_FIELD = frozenset(("item_id", "category"))
-"""Optional fields that features rest on: what is made of them is unknown, not zero, where no source has them."""
+"""Optional fields of paid orders: what is made of them is unknown, not zero, where no source has them."""
 
 ISO, EPOCH_SECONDS, EPOCH_MILLISECONDS = "iso", "epoch_seconds", "epoch_milliseconds"
 
@@ -166,7 +166,10 @@ class Feed(Strict):
     filter: str | None = Field(default=None, description="SQL condition; a record on which it fails is not taken")
     arrival: Arrival | None = Field(default=None, description="where it differs from the source's")
     fields: dict[str, FieldMapping]
-    tells: tuple[str, ...] = Field(default=(), description="kinds of record that it tells, where no value map says so")
+    tells: tuple[str, ...] = Field(
+        default=(),
+        description="kinds of record that it tells, where no value map says so; a mapped item or category tells itself",
+    )
 
     @field_validator("fields", mode="before")
     @classmethod
@@ -229,13 +232,15 @@ class Feed(Strict):
         return self
 
     def kinds_told(self) -> frozenset[str]:
-        """The kinds of record that this feed can bring, as `order_event.paid`."""
+        """The kinds of record that this feed can bring, as `order_event.paid`, and fields, as `order_event.item_id`."""
         kind = self.fields.get("kind")
-        kinds: set[str] = {*self.tells, *(set(self.fields) & TOLD_BY_FIELD)}
+        kinds: set[str] = set(self.tells)
         if kind is not None and isinstance(kind.constant, str):
             kinds.add(kind.constant)
         if kind is not None and kind.values is not None:
             kinds |= {*kind.values.values(), *([kind.otherwise] if kind.otherwise else [])}
+        if "paid" in kinds:
+            kinds |= set(self.fields) & TOLD_BY_FIELD
         return frozenset(f"{self.event}.{name}" for name in kinds)
 
 

@@ -10,6 +10,7 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from conf.source import TOLD_BY_FIELD
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake, Run, by_arrival_month, in_clause
 from transforms.features.states.balances import LOOK_BACK_DAYS
@@ -86,10 +87,13 @@ def aggregate(lake: Lake, through: date | None) -> Report:
 
 def _add_pair_hashes(lake: Lake) -> dict[str, str]:
     """Add the numbers that pairs are looked up by to the pairs of a lake that was made without them."""
-    closed, names = lake.closed_through(), lake.lacking_columns(SELLER_BUYER_DAY)
-    if not names or closed is None:
+    if not lake.lacking_columns(SELLER_BUYER_DAY):
         return {}
-    with lake.run("aggregate", f"pairs' {', '.join(names)}", {}, {}) as run:
+    with lake.run("aggregate", "pairs' columns", {}, {}) as run:
+        # only now: another run may have done it, and closed more, while this one waited
+        closed, names = lake.closed_through(), lake.lacking_columns(SELLER_BUYER_DAY)
+        if not names or closed is None:
+            return {}
         rows = lake.read_version(SELLER_BUYER_DAY, lake.published_version(SELLER_BUYER_DAY) or 0)
         run.rewrite(SELLER_BUYER_DAY, by_arrival_month(rows.withColumns(pair_hashes()), "event_day", "seller_id"))
         run.facts = _closing_nothing(closed)
@@ -99,10 +103,12 @@ def _add_pair_hashes(lake: Lake) -> dict[str, str]:
 
 def _add_measures(lake: Lake) -> dict[str, str]:
     """Add measures that are newer than the tiles to all that is closed; what the tiles hold stays as it is."""
-    closed, names = lake.closed_through(), lake.lacking_columns(SELLER_DAY)
-    if not names or closed is None:
+    if not lake.lacking_columns(SELLER_DAY):
         return {}
-    with lake.run("aggregate", f"measures {', '.join(names)}", {}, {}) as run:
+    with lake.run("aggregate", "measures", {}, {}) as run:
+        closed, names = lake.closed_through(), lake.lacking_columns(SELLER_DAY)
+        if not names or closed is None:
+            return {}
         orders, payments, loans = (
             run.read(table).filter(F.col("arrival_day") <= F.lit(closed))
             for table in (ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS)
@@ -121,15 +127,21 @@ def _add_measures(lake: Lake) -> dict[str, str]:
 
 def _add_items(lake: Lake) -> dict[str, str]:
     """Add what was sold of each item to a lake whose days were closed without it."""
-    closed = lake.closed_through()
-    if closed is None or lake.published_version(SELLER_ITEM_DAY) is not None:
+    if lake.closed_through() is None or lake.published_version(SELLER_ITEM_DAY) is not None:
         return {}
     with lake.run("aggregate", "items", {}, {}) as run:
+        closed = lake.closed_through()
+        if closed is None or lake.published_version(SELLER_ITEM_DAY) is not None:
+            return {}
         orders = run.read(ORDER_EVENTS).filter(F.col("arrival_day") <= F.lit(closed))
         run.rewrite(SELLER_ITEM_DAY, by_arrival_month(item_days(orders), "event_day", "seller_id"))
-        run.facts = _closing_nothing(closed)
+        # the deliveries of then did not say that they tell of them
+        told = sorted(TOLD_BY_FIELD)
+        held = run.written(SELLER_ITEM_DAY).agg(*(F.count(name).alias(name) for name in told)).collect()[0]
+        kinds = {"kinds_told": ",".join(f"order_event.{name}" for name in told if held[name])}
+        run.facts = _closing_nothing(closed) | kinds
         run.publish()
-    return {"added": "items of the closed days"}
+    return {"items added": "of the closed days"}
 
 
 def _closing_nothing(closed: date) -> dict[str, str]:

@@ -171,7 +171,9 @@ def _day_after_closed(lake: Lake) -> date:
     closed = lake.closed_through()
     if closed is None:
         raise UserError("no arrival day is closed yet. Run `seller-credit aggregate` first.")
-    return date.fromordinal(closed.toordinal() + 1)
+    day = date.fromordinal(closed.toordinal() + 1)
+    lake.require_closed(day)
+    return day
 
 
 def _published_before(run: Run) -> Report:

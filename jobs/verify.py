@@ -125,7 +125,7 @@ def _evidence(run: Run, as_of: date, labels: DataFrame, sellers: int | None) -> 
         # by their hashes, and no semi-join: Spark 4.2.0 then reused the exchange of other columns, and all sums were 0
         return rows if largest is None else rows.filter(F.xxhash64("seller_id") <= F.lit(largest))
 
-    # whole where a seller's features rest on others too: where else its buyers buy, what others take for such
+    # whole where a seller's features rest on others too: where else its buyers buy, what all take for such
     # goods, who belongs to its group
     silver = Silver(*(run.read(table) if table in OF_OTHERS_TOO else ours(run.read(table)) for table in SILVER))
     orders, loans, payments = run.read(ORDER_EVENTS), run.read(LOAN_EVENTS), ours(run.read(PAYMENT_EVENTS))

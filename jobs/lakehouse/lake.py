@@ -31,7 +31,7 @@ from jobs.lakehouse.commits import Commits
 from jobs.lakehouse.cost import cost_since, newest_stage
 from jobs.lakehouse.lock import lake_lock
 from transforms.tables.ops import RUNS
-from transforms.tables.silver import SILVER_TABLES
+from transforms.tables.silver import SELLER_ITEM_DAY
 from transforms.tables.table import Table, literal_or_null
 
 _TAKING_IN = ("ingest", "release")
@@ -133,10 +133,9 @@ class Lake:
                 f"as of {as_of} needs every arrival day before it closed; closed through: {closed or 'none'}."
                 f" Run `seller-credit aggregate --through {as_of - timedelta(days=1)}` once all of it has arrived."
             )
-        missing = [table.name for table in SILVER_TABLES if self.published_version(table) is None]
-        if missing:
+        if self.published_version(SELLER_ITEM_DAY) is None:
             raise UserError(
-                f"this lake was made before {', '.join(missing)}. Run `seller-credit aggregate`, which makes that of"
+                f"this lake was made before {SELLER_ITEM_DAY.name}. Run `seller-credit aggregate`, which makes it of"
                 " all that is closed."
             )
 
@@ -150,9 +149,9 @@ class Lake:
         return _digest({"news": self.news_before(as_of)})
 
     def kinds_told(self) -> list[str]:
-        """The kinds of record that the sources taken in so far can bring, as `order_event.paid`."""
-        told = (run.facts["kinds_told"].split(",") for run in self.runs() if run.step in _TAKING_IN)
-        return sorted(set().union(*told))
+        """The kinds of record, and the fields, that what was taken in so far can bring, as `order_event.paid`."""
+        told = (run.facts.get("kinds_told", "").split(",") for run in self.runs())
+        return sorted(set().union(*told) - {""})
 
     def is_simulated(self) -> bool:
         """Whether any source taken in so far is a simulated one."""

@@ -201,6 +201,14 @@ def test_the_kinds_that_a_source_tells_have_the_others() -> None:
 def test_fields_that_features_rest_on_are_told_where_they_are_mapped() -> None:
     assert "order_event.item_id" in load_source("marketplace").kinds_told()
     assert not {"order_event.item_id", "order_event.category"} & load_source("vat_invoices").kinds_told()
+    # of shipments: what was sold it does not say
+    fields = {
+        **dict.fromkeys(("event_id", "seller_id", "happened_at", "order_id", "buyer_id", "item_id"), "x"),
+        "amount_fen": {"column": "a", "unit": "fen"},
+        "kind": {"constant": "shipped"},
+    }
+    shipped = Feed.model_validate({"name": "shipped", "files": "s.csv", "event": "order_event", "fields": fields})
+    assert shipped.kinds_told() == {"order_event.shipped"}
 
 
 def test_the_packages_own_sources_load() -> None:

@@ -35,6 +35,8 @@ def order(number: int, seller: str, buyer: str, happened: int, arrived: int | No
         "amount_fen": 1_000 + number,
         "event_day": AS_OF - timedelta(days=happened),
         "arrival_day": AS_OF - timedelta(days=happened if arrived is None else arrived),
+        "item_id": "one",
+        "category": "hats",
         "sign": sign,
     }
 
@@ -142,6 +144,11 @@ def active_day_counted_twice(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(aggregate_job, "active_day_changes", careless)
 
 
+def taken_back_item_is_sold(patch: pytest.MonkeyPatch) -> None:
+    real = aggregate_job.item_days
+    patch.setattr(aggregate_job, "item_days", lambda orders: real(orders.filter("sign > 0")))
+
+
 def _late() -> Column:
     return F.col("is_back_dated")
 
@@ -164,6 +171,7 @@ BREAKS: dict[str, tuple[Break | None, str]] = {
     "old last day not taken off": (old_last_day_not_taken_off, "late"),
     "archived buyer counted as new": (archived_buyer_is_new, "back"),
     "active day counted twice": (active_day_counted_twice, "active"),
+    "item sold that was taken back": (taken_back_item_is_sold, "taken back"),
 }
 
 

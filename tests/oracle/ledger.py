@@ -90,7 +90,7 @@ def random_ledger(seed: int, sellers: int, orders: int, days: int) -> dict[str, 
             "fen": chance.choice([1, 250, 99_999, 1_000_000]),
             "item": chance.choice([None, "i1", "i2", "i3"]) if is_order else None,
             "category": chance.choice([None, "hats", "shoes"]) if is_order else None,
-            "pieces": chance.choice([None, 1, 7]) if is_order else None,
+            "pieces": chance.choice([None, 0, 1, 7]) if is_order else None,
             # the business day of a UTC stamp is at most one day later
             "delivered_on": _delivery(day + timedelta(days=1 + late)),
         }
@@ -185,7 +185,9 @@ def known_features(
             from per_buyer group by all
         ),
         active as (select seller, d, count(distinct day) filter (day >= d - 90) as active_90 from pairs group by all),
-        goods as (select *, sign * coalesce(pieces, 1) as moved from seen where kind = 'paid' and day >= d - 90),
+        goods as (
+            select *, sign * greatest(coalesce(pieces, 1), 1) as moved from seen where kind = 'paid' and day >= d - 90
+        ),
         items as (
             select seller, d, count(*) as items_90, sum(fen) as item_fen, sum(fen * fen) as item_square from (
                 select seller, d, item, sum(sign * fen) as fen from goods where item is not null

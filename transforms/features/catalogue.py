@@ -10,7 +10,7 @@ from transforms.features.feature import Feature, window_sums_in
 from transforms.features.formulas import expanded, names_in
 from transforms.features.states.balances import BALANCE_STATES
 from transforms.features.states.days import DAY_STATES
-from transforms.features.states.items import ITEM_STATES
+from transforms.features.states.items import CATEGORY_STATES, ITEM_STATES
 from transforms.features.states.loans import LOAN_STATES
 from transforms.features.states.network import NETWORK_STATES
 from transforms.features.states.pairs import PAIR_STATES
@@ -32,6 +32,7 @@ STATES: Mapping[str, State] = {
         SUM_STATES,
         PAIR_STATES,
         ITEM_STATES,
+        CATEGORY_STATES,
         DAY_STATES,
         BALANCE_STATES,
         LOAN_STATES,

@@ -24,7 +24,7 @@ FEATURES: list[Feature] = [
         "try_divide(cast(item_square_fen as double), pow(cast(item_fen as double), 2))",
         "of 1",
         "concentration of sales on few items (Herfindahl index: 1 where one item sold for all of it), last 90 days",
-        f"nothing paid in the window, or {_NO_ITEMS}",
+        "no paid order that tells its item in the window",
         "rises",
     ),
     Feature(
@@ -42,8 +42,8 @@ FEATURES: list[Feature] = [
         _FAMILY,
         "try_divide(cast(category_fen as double), category_usual_fen)",
         "times the usual price",
-        "amount paid over what as many pieces of the same categories brought on average, of all sellers, last 90 days",
-        f"nothing paid in the window, or {_NO_CATEGORIES}",
+        "amount paid over what as many pieces of such goods brought all sellers, itself among them, last 90 days",
+        "no paid order that tells its category in the window",
         None,
     ),
     Feature(

@@ -13,7 +13,7 @@ from transforms.features.evaluate import evaluate, inputs, wanted_states, wanted
 from transforms.features.feature import Feature
 from transforms.features.states.balances import BALANCE_STATES, LOOK_BACK_DAYS, balance_states_at
 from transforms.features.states.days import DAY_MEASURES, DAY_STATES, DRAW_DAYS, GAP_DAYS, WEEKS, day_states_at
-from transforms.features.states.items import ITEM_DAYS, ITEM_STATES, item_states_at
+from transforms.features.states.items import CATEGORY_STATES, ITEM_DAYS, ITEM_STATES, category_states_at, item_states_at
 from transforms.features.states.loans import LOAN_STATES, loan_states_at
 from transforms.features.states.network import NETWORK_STATES, network_states_at
 from transforms.features.states.pairs import CIRCLE_DAYS, PAIR_DAYS, PAIR_STATES, pair_states_at
@@ -129,6 +129,7 @@ def inputs_of_sums(
         (DAY_STATES, lambda: day_states_at(silver.tiles, asked)),
         (PAIR_STATES, lambda: pair_states_at(silver.pairs, silver.payees, asked)),
         (ITEM_STATES, lambda: item_states_at(silver.items, asked)),
+        (CATEGORY_STATES, lambda: category_states_at(silver.items, asked)),
         (BALANCE_STATES, lambda: balance_states_at(silver.balances, asked)),
         (LOAN_STATES, lambda: loan_states_at(silver.book, asked).drop("was_bad")),
         (PROFILE_STATES, lambda: profile_states_at(silver.sellers, asked)),

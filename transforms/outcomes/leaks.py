@@ -15,12 +15,12 @@ _MOST_OFF = 1e-9
 
 def poisoned(bronze: Bronze, as_of: date) -> Bronze:
     """The same ledger with a future that gives itself away: whatever happened or arrived on `as_of` or later has its
-    amount times 1000 and comes twice, under new ids; profiles of then are turned round.
+    amount times 1000 and comes twice, under new ids and items; profiles of then are turned round.
 
     Features as of that day may not move.
     """
     return Bronze(
-        orders=_events(bronze.orders, as_of, ("event_id", "order_id")),
+        orders=_events(bronze.orders, as_of, ("event_id", "order_id", "item_id")),
         payments=_events(bronze.payments, as_of, ("event_id",)),
         loans=_events(bronze.loans, as_of, ("event_id", "loan_id")),
         sellers=_profiles(bronze.sellers, as_of),

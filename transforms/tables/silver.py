@@ -55,7 +55,7 @@ SELLER_ITEM_DAY = Table(
         Column("arrival_day", "date not null", "business day on which we first saw it"),
         Column("arrival_month", "string not null", "its month, YYYY-MM"),
         Column("orders", "bigint not null", "orders paid, less those that a correction took back"),
-        Column("pieces", "bigint not null", "pieces of them; an order that does not tell is one"),
+        Column("pieces", "bigint not null", "pieces of them; an order that tells none is one"),
         Column("paid_fen", "bigint not null", "their amount, fen"),
     ),
     partitioned_by=("arrival_month",),
@@ -134,3 +134,4 @@ SILVER_TABLES = (
     LOAN_BOOK,
     SELLER_GROUP,
 )
+"""What `aggregate` makes."""

@@ -9,9 +9,9 @@ from transforms.tables.silver import SELLER_ITEM_DAY
 def item_days(orders: DataFrame) -> DataFrame:
     """Order events -> the change of each seller's sales of each item, a row an event day and arrival day.
 
-    Of paid orders that tell an item or a category; an order that tells no quantity is taken for one piece.
+    Of paid orders that tell an item or a category; an order that tells no quantity above 0 is taken for one piece.
     """
-    pieces = F.coalesce("quantity", F.lit(1)).cast("bigint")
+    pieces = F.when(F.col("quantity") > 0, F.col("quantity")).otherwise(1).cast("bigint")
     is_told = F.col("item_id").isNotNull() | F.col("category").isNotNull()
     return (
         orders.filter((F.col("kind") == "paid") & is_told)

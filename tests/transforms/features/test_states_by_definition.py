@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from transforms.features.states.balances import BALANCE_DAYS, LOOK_BACK_DAYS, balance_states_at
 from transforms.features.states.days import day_states_at
-from transforms.features.states.items import ITEM_STATES, item_states_at
+from transforms.features.states.items import CATEGORY_STATES, ITEM_STATES, category_states_at, item_states_at
 from transforms.features.states.pairs import pair_states_at
 from transforms.tiles.buyers import pair_days
 from transforms.tiles.items import item_days
@@ -67,7 +67,7 @@ def ledger(seed: int) -> tuple[list[Row], list[Row]]:
             goods = {
                 "item_id": chance.choice([None, *(f"i{item}" for item in range(40))]),
                 "category": chance.choice([None, "hats", "shoes"]),
-                "quantity": chance.choice([None, 1, 7]),
+                "quantity": chance.choice([None, -1, 0, 1, 7]),
             }
             orders.append({"event_id": f"o{number}", "buyer_id": whom, "kind": "paid", **goods, **shared})
         else:
@@ -179,11 +179,11 @@ def _amounts(rows: list[Row], of: str) -> dict[str, int]:
 
 
 def _pieces(rows: list[Row], category: str) -> int:
-    return sum(1 if row["quantity"] is None else row["quantity"] for row in rows if row["category"] == category)
+    return sum(max(row["quantity"] or 1, 1) for row in rows if row["category"] == category)
 
 
 NONE = {
-    **{state.name: 0 for state in ITEM_STATES},
+    **{state.name: 0 for state in (*ITEM_STATES, *CATEGORY_STATES)},
     **dict.fromkeys(("buyer_fen", "buyer_square_fen", "largest_buyer_fen", "top_buyers_fen", "buyers_counted"), 0),
     **dict.fromkeys(("buyers_here_alone", "buyers_before_30d", "buyers_returned_30d", "circular_fen"), 0),
     "sales_gap_days": 180,
@@ -209,6 +209,7 @@ def test_states_are_what_they_mean(spark: SparkSession) -> None:
     states: list[DataFrame] = [
         pair_states_at(pair_days(order_rows), payee_days(payment_rows), Chosen(labels)),
         item_states_at(item_days(order_rows), Chosen(labels)),
+        category_states_at(item_days(order_rows), Chosen(labels)),
         day_states_at(tiles, Chosen(labels)),
         balance_states_at(day_balances(payment_rows), Chosen(labels)),
     ]

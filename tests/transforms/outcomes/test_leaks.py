@@ -9,7 +9,10 @@ from transforms.features.known import Bronze
 from transforms.outcomes.leaks import moved_features, other_outcomes, poisoned, split_groups
 
 AS_OF = date(2024, 3, 1)
-EVENTS = "event_id string, order_id string, loan_id string, event_day date, arrival_day date, amount_fen bigint"
+EVENTS = (
+    "event_id string, order_id string, item_id string, loan_id string, event_day date, arrival_day date,"
+    " amount_fen bigint"
+)
 PROFILES = (
     "seller_id string, changed_on date, arrival_day date, registered_on date, penalty_points int, verified boolean"
 )
@@ -20,9 +23,9 @@ def test_what_came_or_arrived_on_the_day_is_poisoned_and_what_was_known_is_not(s
     before, on_the_day = date(2024, 2, 29), AS_OF
     events = spark.createDataFrame(
         [
-            ("known", "o1", "l1", before, before, 100),
-            ("arrived late", "o2", "l2", before, on_the_day, 100),
-            ("of the day", "o3", "l3", on_the_day, on_the_day, 100),
+            ("known", "o1", "i1", "l1", before, before, 100),
+            ("arrived late", "o2", "i1", "l2", before, on_the_day, 100),
+            ("of the day", "o3", None, "l3", on_the_day, on_the_day, 100),
         ],
         EVENTS,
     )
@@ -38,6 +41,7 @@ def test_what_came_or_arrived_on_the_day_is_poisoned_and_what_was_known_is_not(s
         ("of the day", "o3"): 101_000,
         ("of the day-again", "o3-again"): 101_000,
     }
+    assert {row["item_id"] for row in found.orders.collect()} == {"i1", "i1-again", None}
     assert {row["loan_id"] for row in found.loans.collect()} >= {"l3-again"}
     assert [row["verified"] for row in found.sellers.orderBy("changed_on").collect()] == [True, False]
     # a sum that forgot to end before the day moves; one that ends there does not

@@ -22,6 +22,9 @@ ITEM_STATES = (
         _ITEMS,
         "0",
     ),
+)
+
+CATEGORY_STATES = (
     State("categories_sold", "item", "bigint", "categories sold in the last 90 days", _CATEGORIES, "0"),
     State(
         "category_fen",
@@ -35,7 +38,8 @@ ITEM_STATES = (
         "category_usual_fen",
         "item",
         "bigint",
-        "what as many pieces of each of these categories brought on average, of all sellers, last 90 days, fen",
+        "what as many pieces of each of these categories brought on average, of all sellers, itself among them, last 90"
+        " days, fen",
         _CATEGORIES,
         "0",
     ),
@@ -43,14 +47,10 @@ ITEM_STATES = (
 
 
 def item_states_at(items: DataFrame, asked: Asked) -> DataFrame:
-    """(seller_id, as_of) with ITEM_STATES, from silver.seller_item_day.
-
-    Only sellers with a sale in the window. Every seller's items are read: they make a category's average price.
-    """
-    sold = asked.of_windows(items, ITEM_DAYS)
+    """(seller_id, as_of) with ITEM_STATES, from silver.seller_item_day. Only sellers with a sale in the window."""
     exact = F.col("fen").cast("decimal(19,0)")
-    by_item = (
-        _summed(asked.only(sold).filter(F.col("item_id").isNotNull()), "item_id")
+    return (
+        _standing(items, "item_id", asked)
         .groupBy(*_LABEL)
         .agg(
             F.count(F.lit(1)).alias("items_sold"),
@@ -58,15 +58,29 @@ def item_states_at(items: DataFrame, asked: Asked) -> DataFrame:
             F.sum((exact * exact).cast("decimal(38,0)")).cast("decimal(38,0)").alias("item_square_fen"),
         )
     )
-    of_category = sold.filter(F.col("category").isNotNull())
-    averages = of_category.groupBy("as_of", "category").agg(
-        F.try_divide(F.sum("paid_fen").cast("double"), F.sum("pieces")).alias("piece_fen")
+
+
+def category_states_at(items: DataFrame, asked: Asked) -> DataFrame:
+    """(seller_id, as_of) with CATEGORY_STATES, from silver.seller_item_day. Only sellers with a sale in the window.
+
+    Every seller's sales are read: together they make a category's average price.
+    """
+    # a day's sales in one row before they meet every as-of day whose window they are in
+    by_day = (
+        items.filter(F.col("category").isNotNull())
+        .groupBy("category", "event_day", "arrival_day")
+        .agg(F.sum("paid_fen").alias("paid_fen"), F.sum("pieces").alias("pieces"))
+    )
+    averages = (
+        asked.of_windows(by_day, ITEM_DAYS)
+        .groupBy("as_of", "category")
+        .agg(F.try_divide(F.sum("paid_fen").cast("double"), F.sum("pieces")).alias("piece_fen"))
     )
     # to the nearest fen a category, so that their sum is a whole number, whatever the order of its terms
     usual = F.round(F.col("pieces") * F.col("piece_fen")).cast("bigint")
-    by_category = (
-        _summed(asked.only(of_category), "category")
-        .join(averages, ["as_of", "category"])
+    return (
+        _standing(items, "category", asked)
+        .join(F.broadcast(averages), ["as_of", "category"])
         .groupBy(*_LABEL)
         .agg(
             F.count(F.lit(1)).alias("categories_sold"),
@@ -74,11 +88,11 @@ def item_states_at(items: DataFrame, asked: Asked) -> DataFrame:
             F.sum(usual).alias("category_usual_fen"),
         )
     )
-    return by_item.join(by_category, _LABEL, "full")
 
 
-def _summed(sold: DataFrame, of: str) -> DataFrame:
-    """A row a label and item, or category, of which an order stands."""
+def _standing(items: DataFrame, of: str, asked: Asked) -> DataFrame:
+    """A row a label and item, or category, of which an order of the window stands."""
+    sold = asked.only(asked.of_windows(items.filter(F.col(of).isNotNull()), ITEM_DAYS))
     sums = {"orders": "orders", "pieces": "pieces", "paid_fen": "fen"}
     return (
         sold.groupBy(*_LABEL, of)
