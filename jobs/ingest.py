@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from functools import reduce
 
@@ -27,7 +28,7 @@ from jobs.lakehouse.intake import (
     loads,
     outcome_of,
 )
-from jobs.lakehouse.lake import Lake, Run, schema_of
+from jobs.lakehouse.lake import Lake, Run, in_clause, schema_of
 from jobs.lakehouse.reading import broken_files_named, raw_records, readable
 from jobs.lakehouse.secret import pseudonym_key
 from transforms.intake.identity import ACCEPTED, QUARANTINED
@@ -44,23 +45,35 @@ def ingest(
     today: date,
     first: str | None = None,
     through: str | None = None,
+    again: bool = False,
 ) -> Report:
     """Take in every delivery under `root`, named from `first` to `through`, that the lake does not have yet.
 
-    The arrival day of what they bring is `arrival_day`, else `today`; only while no day is closed yet does the
-    source's own arrival rule count instead.
+    With `again` also those that it has, by the mapping as it is now, once a mapping: what went in is a duplicate then,
+    and what was refused, whole files too, is judged anew and no longer counts as refused by the first time. The arrival
+    day of what they bring is `arrival_day`, else `today`; only while no day is closed yet does the source's own arrival
+    rule count instead.
     """
     arguments = {"source": source.name, "input": root, "arrival_day": arrival_day, "first": first, "through": through}
+    arguments |= {"again": True} if again else {}
     with lake.run("ingest", source.name, {}, arguments) as run:
         key = pseudonym_key(lake) if source.names_persons() else None
         deliveries = find_deliveries(source, root, first, through)
         known = {row["delivery_id"] for row in run.read(DELIVERIES).select("delivery_id").collect()}
+        earlier: dict[str, list[str]] = {}
+        if again:
+            once_more = [replace(d, mapping=source.digest()) if d.delivery_id in known else d for d in deliveries]
+            for first_time, delivery in zip(deliveries, once_more, strict=True):
+                earlier[delivery.delivery_id] = [name for name in known if name.startswith(first_time.delivery_id)]
+            deliveries = once_more
         new = [delivery for delivery in deliveries if delivery.delivery_id not in known]
         if not new:
             return Report("ingest", {"source": source.name, "deliveries": 0, "known already": len(deliveries)})
         calendar = calendar_of(lake, arrival_day or (today if lake.closed_through() else None), today)
         with broken_files_named():
             counts, held = _take_in(run, source, new, root, calendar, key or b"")
+        for delivery in new:
+            _replace_refused(run, earlier.get(delivery.delivery_id, ()), delivery.delivery_id)
         require_unchanged(root, new)
         run.figures = {"deliveries": len(new), **counts}
         run.facts = facts_of(source, key)
@@ -208,6 +221,16 @@ def _append_quarantine(
     run.append(QUARANTINE, reduce(DataFrame.unionByName, rows, whole_files).coalesce(1))
 
 
+def _replace_refused(run: Run, earlier: Sequence[str], delivery_id: str) -> None:
+    """Write in quarantine that what a delivery's earlier times refused was judged anew."""
+    if not earlier:
+        return
+    where = in_clause("delivery_id", sorted(earlier))
+    rows = run.written(QUARANTINE).filter(where)
+    marked = rows.withColumn("released_by", F.coalesce("released_by", F.lit(delivery_id)))
+    run.replace(QUARANTINE, marked.select(*QUARANTINE.names).hint("rebalance"), where)
+
+
 def _append_deliveries(
     run: Run,
     source: Source,
@@ -248,17 +271,26 @@ def _append_deliveries(
 @click.option("--arrival-day", type=DAY, help="Day on which we came to know all of it [default: today].")
 @click.option("--from", "first", metavar="NAME", help="Only deliveries of this name or later.")
 @click.option("--through", metavar="NAME", help="Only deliveries of this name or earlier.")
+@click.option("--again", is_flag=True, help="Also those taken in before, by a mapping that was mended since.")
 def command(
-    invocation: Invocation, source: str, root: str, arrival_day: date | None, first: str | None, through: str | None
+    invocation: Invocation,
+    source: str,
+    root: str,
+    arrival_day: date | None,
+    first: str | None,
+    through: str | None,
+    again: bool,
 ) -> Report:
     """Take a ledger's files in: every record is accepted, a duplicate, or quarantined with its reasons.
 
-    A delivery that was taken in before is nothing; a record again is a duplicate. Before the first day is closed the
-    mapping's own arrival rule says when each record became known; afterwards it is the arrival day given here.
+    A delivery that was taken in before is nothing; a record again is a duplicate. With --again what a mapping refused
+    is judged by the mended one, whole files too: `release` does so without the files, record by record. Before the
+    first day is closed the mapping's own arrival rule says when each record became known; afterwards it is the arrival
+    day given here.
     """
     mapping = load_source(source)
     today = datetime.now(invocation.settings.calendar.zone).date()
-    return ingest(invocation.lake(), mapping, root, arrival_day, today, first, through)
+    return ingest(invocation.lake(), mapping, root, arrival_day, today, first, through, again)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def command(invocation: Invocation, source: str | None, delivery: str | None, ex
     """Show which records were refused and why, by reason, each with examples.
 
     Ids of buyers and counterparties are shown as the pseudonyms under which they are kept. Mend the mapping, then
-    `seller-credit release` takes in what it now accepts; or have the records delivered again.
+    `seller-credit release` takes in what it now accepts, and `seller-credit ingest --again` whole files too.
     """
     return quarantine(invocation.lake(), source, delivery, examples)
 

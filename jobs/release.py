@@ -42,12 +42,21 @@ def release(lake: Lake, source: Source, arrival_day: date | None, today: date) -
         batches = _batches(lake, source, waiting, release_id)
         counts = _take_in(run, source, batches, waiting, release_id, calendar, key or b"")
         waiting.unpersist()
+        lines = _of_files_alone(run.read(QUARANTINE).filter(ours & F.col("columns").isNull()))
         if not counts["records in"]:
-            return Report("release", {"source": source.name, "released": 0, "still refused": counts["still refused"]})
+            values = {"source": source.name, "released": 0, "still refused": counts["still refused"]}
+            return Report("release", values, lines=lines)
         run.figures = {name: float(value) for name, value in counts.items()}
         run.facts = facts_of(source, key)
         run.publish()
-    return Report("release", {"source": source.name, "release": release_id, **counts})
+    return Report("release", {"source": source.name, "release": release_id, **counts}, lines=lines)
+
+
+def _of_files_alone(refused: DataFrame) -> list[str]:
+    """Of what was refused without being taken apart only the files themselves have the records."""
+    many = refused.count()
+    told = "files and lines that could not be taken apart are refused too. Once the mapping reads them:"
+    return [f"{many:,} {told} seller-credit ingest --again"] if many else []
 
 
 def _batches(lake: Lake, source: Source, waiting: DataFrame, release_id: str) -> list[Batch]:
@@ -93,7 +102,7 @@ def _batches(lake: Lake, source: Source, waiting: DataFrame, release_id: str) ->
 def _unreadable(feeds: Sequence[Feed], pseudonyms: Sequence[str]) -> list[str]:
     return [
         f"feed {feed.name}: {name} is read from a column that the quarantine holds as pseudonyms"
-        f" ({', '.join(pseudonyms)}): have the records delivered again"
+        f" ({', '.join(pseudonyms)}): take the files in by `seller-credit ingest --again`"
         for feed in feeds
         for name in read_in_clear(feed, pseudonyms)
     ]

@@ -71,10 +71,13 @@ class Delivery:
     order: int
     files: tuple[DeliveredFile, ...] = field(repr=False)
     refused: tuple[RefusedFile, ...] = field(repr=False)
+    mapping: str = ""
+    """Digest of the mapping by which it is taken in once more; empty at the first time."""
 
     @property
     def delivery_id(self) -> str:
-        return f"{self.source}/{self.name}@{self.digest[:12]}"
+        again = f".{self.mapping[:12]}" if self.mapping else ""
+        return f"{self.source}/{self.name}@{self.digest[:12]}{again}"
 
 
 def find_deliveries(source: Source, root: str, first: str | None, through: str | None) -> list[Delivery]:

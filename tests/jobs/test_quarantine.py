@@ -123,6 +123,34 @@ def test_a_delivery_with_too_many_bad_records_is_held_whole_and_comes_back_whole
     assert [row[0] for row in stamps] == ["03:22:33.123457"]
 
 
+def test_a_file_that_no_mapping_read_comes_in_again_by_one_that_does(lake: Lake, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    write_orders(
+        folder / "2025-03-09" / "orders.csv", [order("good"), order("lent", what="lent"), order("bad", at="?")]
+    )
+    write_orders(folder / "2025-03-09" / "till.csv", [order("good"), order("till-1"), order("till-2")])
+    ingest(lake, shop(), str(folder), None, TODAY)
+    first = lake.read(DELIVERIES).collect()[0]
+    assert (first["records_in"], first["accepted"], first["quarantined"]) == (4, 1, 3)
+    told = release(lake, shop(), None, LATER)
+    assert told.lines == [
+        "1 files and lines that could not be taken apart are refused too. Once the mapping reads them:"
+        " seller-credit ingest --again"
+    ]
+
+    mended = shop(MENDED.replace("files: orders*.csv", "files: [orders*.csv, till.csv]"))
+    assert ingest(lake, mended, str(folder), None, LATER).values["known already"] == 1
+    done = ingest(lake, mended, str(folder), None, LATER, again=True)
+    assert [done.values[name] for name in ("records in", "accepted", "duplicate", "quarantined")] == [6, 3, 2, 1]
+    assert {event for (event,) in rows(lake, "event_id")} == {"good", "lent", "till-1", "till-2"}
+    # the bad one is refused once, by the newest
+    after = quarantine(lake, "shop", None, 0)
+    assert (after.values["refused"], after.values["released"]) == (1, 3)
+    runs = len(lake.runs())
+    assert ingest(lake, mended, str(folder), None, LATER, again=True).values["known already"] == 1
+    assert len(lake.runs()) == runs
+
+
 def test_no_file_of_the_lake_holds_an_id_of_a_buyer(lake: Lake, tmp_path: Path) -> None:
     secret = "Zacharias-Quitmeyer-77"
     folder = tmp_path / "in"

@@ -77,7 +77,11 @@ QUARANTINE = Table(
         Column("columns", "string", "the record's columns with their types; null of a file or an unreadable line"),
         Column("pseudonyms", "array<string>", "which of them hold pseudonyms; null with them"),
         Column("arrival_day", "date", "business day on which it came; null where that is what was wrong"),
-        Column("released_by", "string", "release that took it in after all; null while it is refused"),
+        Column(
+            "released_by",
+            "string",
+            "release that took it in, or delivery by a mended mapping that took its place; null while it is refused",
+        ),
     ),
 )
 
