@@ -55,7 +55,7 @@ def ingest(
     rule count instead.
     """
     arguments = {"source": source.name, "input": root, "arrival_day": arrival_day, "first": first, "through": through}
-    arguments |= {"again": True} if again else {}
+    arguments |= {"again": "yes" if again else None}
     with lake.run("ingest", source.name, {}, arguments) as run:
         key = pseudonym_key(lake) if source.names_persons() else None
         deliveries = find_deliveries(source, root, first, through)

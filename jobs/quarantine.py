@@ -3,24 +3,29 @@
 import sys
 
 import click
-from pyspark.sql import Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from conf.source import Source, load_source
 from jobs.lakehouse.command import Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake
+from transforms.intake.fields import NOT_IN_VALUES
 from transforms.tables.bronze import QUARANTINE
 
 MOST_REASONS = 200
+MOST_VALUES = 1000
+LISTED_VALUES = 10
 
 
-def quarantine(lake: Lake, source: str | None, delivery: str | None, examples: int) -> Report:
+def quarantine(lake: Lake, source: Source | None, delivery: str | None, examples: int) -> Report:
     """Count the records that are refused, by reason, with the newest of each as examples.
 
-    A record with two reasons counts for both; the total counts it once.
+    A record with two reasons counts for both; the total counts it once. Of one source also the values that its mapping
+    does not have are listed.
     """
     rows = lake.read(QUARANTINE)
     if source is not None:
-        rows = rows.filter(F.startswith("delivery_id", F.lit(f"{source}/")))
+        rows = rows.filter(F.startswith("delivery_id", F.lit(f"{source.name}/")))
     if delivery is not None:
         rows = rows.filter(F.startswith(F.substring_index("delivery_id", "/", -1), F.lit(f"{delivery}@")))
     is_refused = F.col("released_by").isNull()
@@ -48,14 +53,42 @@ def quarantine(lake: Lake, source: str | None, delivery: str | None, examples: i
         for row in shown.orderBy("place").limit(examples * MOST_REASONS).collect():
             kinds.get((row["feed"], row["reason"]), []).append(f"  {row['example']}")
         lines = [line for (_, reason), found in kinds.items() for line in ("", f"{reason}:", *found)]
+    if source is not None:
+        lines = _unmapped(source, rows.filter(is_refused)) + lines
     values = {"refused": total[0], "released": total[1], "reasons": len(by_reason)}
     return Report(
         "quarantine", values, (("reason", "feed", "records", "first delivery", "last delivery"), table), lines
     )
 
 
+def _unmapped(source: Source, refused: DataFrame) -> list[str]:
+    """What stands in fields whose `values` do not have it, by field; where the field is a column as it stands."""
+    found = []
+    for feed in source.feeds:
+        for name, mapping in feed.fields.items():
+            if mapping.values is not None and mapping.column is not None and "'" not in mapping.column:
+                reason = F.array_contains("reasons", f"{name}: {NOT_IN_VALUES}")
+                value = F.get_json_object("record", f"$['{mapping.column}']")
+                told = F.struct(F.lit(f"{feed.name}: {name}").alias("field"), value.alias("value"))
+                found.append(F.when((F.col("feed") == feed.name) & reason, told))
+    if not found:
+        return []
+    each = refused.select(F.explode(F.array_compact(F.array(*found))).alias("told")).select("told.*")
+    counted = each.groupBy("field", "value").count().orderBy("field", F.desc("count"), "value").limit(MOST_VALUES)
+    by_field: dict[str, list[str]] = {}
+    for row in counted.collect():
+        by_field.setdefault(row["field"], []).append(f"{row['value']} ({row['count']})")
+    return [
+        f"{field}: not in its values: {', '.join(values[:LISTED_VALUES])}"
+        + (f", and {len(values) - LISTED_VALUES} more" if len(values) > LISTED_VALUES else "")
+        for field, values in by_field.items()
+    ]
+
+
 @step("quarantine", "seller-credit quarantine --source marketplace --examples 2")
-@click.option("--source", metavar="NAME", help="Only what this mapping read.")
+@click.option(
+    "--source", metavar="NAME_OR_FILE", help="Only what this mapping read; lists values that it does not have."
+)
 @click.option("--delivery", metavar="NAME", help="Only deliveries of this name, as 2024-08-31.")
 @click.option("--examples", type=click.IntRange(0, 20), default=1, help="Records to show for each reason.")
 def command(invocation: Invocation, source: str | None, delivery: str | None, examples: int) -> Report:
@@ -64,7 +97,7 @@ def command(invocation: Invocation, source: str | None, delivery: str | None, ex
     Ids of buyers and counterparties are shown as the pseudonyms under which they are kept. Mend the mapping, then
     `seller-credit release` takes in what it now accepts, and `seller-credit ingest --again` whole files too.
     """
-    return quarantine(invocation.lake(), source, delivery, examples)
+    return quarantine(invocation.lake(), load_source(source) if source else None, delivery, examples)
 
 
 if __name__ == "__main__":

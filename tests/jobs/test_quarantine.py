@@ -56,16 +56,18 @@ def test_refused_records_are_listed_and_released_once_by_a_mended_mapping(lake: 
     ingest(lake, shop(), str(folder), None, TODAY)
     aggregate(lake, date(2025, 3, 12))
 
-    told = quarantine(lake, "shop", None, 1)
+    told = quarantine(lake, shop(), None, 1)
     assert told.table is not None
     assert [row[:3] for row in told.table[1]] == [
         ("kind: value not in the mapping", "orders", 4),
         ("amount_fen: no plain amount", "orders", 1),
     ]
     assert told.values["refused"] == 5
+    assert told.lines[0] == "orders: kind: not in its values: lent (4)"
+    assert "not in its values" not in "".join(quarantine(lake, None, None, 1).lines)
     assert not any("Anna" in line for line in told.lines)
-    assert any(pseudonym("Anna Berg") in line for line in quarantine(lake, "shop", "2025-03-09", 20).lines)
-    assert quarantine(lake, "shop", "2025-03-10", 1).values["refused"] == 0
+    assert any(pseudonym("Anna Berg") in line for line in quarantine(lake, shop(), "2025-03-09", 20).lines)
+    assert quarantine(lake, shop(), "2025-03-10", 1).values["refused"] == 0
 
     nothing = release(lake, shop(), None, LATER)
     assert nothing.values["released"] == 0
@@ -76,7 +78,7 @@ def test_refused_records_are_listed_and_released_once_by_a_mended_mapping(lake: 
         ("lent-1", 1250, pseudonym("Anna Berg"), "2025-03-20"),
         ("lent-2", 1250, pseudonym("b1"), "2025-03-20"),
     ]
-    after = quarantine(lake, "shop", None, 0)
+    after = quarantine(lake, shop(), None, 0)
     assert (after.values["refused"], after.values["released"]) == (3, 2)
 
     runs = len(lake.runs())
@@ -144,7 +146,7 @@ def test_a_file_that_no_mapping_read_comes_in_again_by_one_that_does(lake: Lake,
     assert [done.values[name] for name in ("records in", "accepted", "duplicate", "quarantined")] == [6, 3, 2, 1]
     assert {event for (event,) in rows(lake, "event_id")} == {"good", "lent", "till-1", "till-2"}
     # the bad one is refused once, by the newest
-    after = quarantine(lake, "shop", None, 0)
+    after = quarantine(lake, shop(), None, 0)
     assert (after.values["refused"], after.values["released"]) == (1, 3)
     runs = len(lake.runs())
     assert ingest(lake, mended, str(folder), None, LATER, again=True).values["known already"] == 1

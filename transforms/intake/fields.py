@@ -39,6 +39,8 @@ class Read:
     problem: Column
 
 
+NOT_IN_VALUES = "value not in the mapping"
+
 _WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 _NUMBERS = (*_WHOLE, T.FloatType, T.DoubleType, T.DecimalType)
 READABLE: dict[str, tuple[type[T.DataType], ...]] = {
@@ -79,7 +81,7 @@ def _read_value(field: Field, mapping: FieldMapping, source: Column, kind: T.Dat
     if mapping.values is not None:
         text = source.cast("string")
         mapped = mapped_value(mapping, text)
-        problem = _reason(field, text.isNotNull() & mapped.isNull(), "value not in the mapping")
+        problem = _reason(field, text.isNotNull() & mapped.isNull(), NOT_IN_VALUES)
         read = _READERS[field.type](field, mapping, mapped, T.StringType(), zone)
         return Read(read.value, F.coalesce(problem, _required(field, text), read.problem))
     if isinstance(kind, T.NullType):
@@ -143,7 +145,7 @@ def _text(field: Field, mapping: FieldMapping, source: Column, kind: T.DataType,
     text = F.trim(source.cast("string"))
     problem = _reason(field, F.length(text) > LONGEST_TEXT, f"longer than {LONGEST_TEXT} characters")
     if field.allowed:
-        problem = F.coalesce(problem, _reason(field, ~text.isin(*field.allowed), "value not in the mapping"))
+        problem = F.coalesce(problem, _reason(field, ~text.isin(*field.allowed), NOT_IN_VALUES))
     return Read(text, problem)
 
 
