@@ -1,11 +1,12 @@
 """Mapping files: which there are, how one fits a ledger's files, and a skeleton of a new one."""
 
+import codecs
 import csv
 import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from pathlib import Path, PurePosixPath
 
@@ -291,15 +292,10 @@ def _seen(listing: Listing, path: str, place: str, pattern: str) -> SeenFiles:
 
 
 def _seen_csv(head: bytes, pattern: str) -> SeenFiles:
-    keys: list[tuple[str, str]] = []
-    try:
-        text = head.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        if error.start < len(head) - 4:
-            text = head.decode("latin-1")
-            keys.append(("encoding", "latin-1"))
-        else:
-            text = head[: error.start].decode("utf-8-sig")
+    encoding = encoding_of(head)
+    keys = [] if encoding == "utf-8" else [("encoding", encoding)]
+    # a sign that the head ends in the middle of is no sign
+    text = head.decode({"utf-8": "utf-8-sig"}.get(encoding, encoding), errors="ignore")
     lines = text.splitlines()[: _HEAD_ROWS + 1]
     if len(head) == _HEAD_BYTES and len(lines) > 1:
         lines = lines[:-1]
@@ -313,6 +309,33 @@ def _seen_csv(head: bytes, pattern: str) -> SeenFiles:
     whole = [row for row in rows if len(row) == width]
     columns = (SeenColumn(name, "text", _texts(row[number] for row in whole)) for number, name in enumerate(names))
     return SeenFiles(pattern, tuple(columns), tuple(keys))
+
+
+def encoding_of(head: bytes) -> str:
+    """The encoding that the first bytes of a text are most likely in, of those that a mapping may name.
+
+    Chinese is told from Western text by its bytes: signs of GB 2312 are two bytes above A0, those of Big5 begin with A4
+    to C6 (its common signs) and mostly end above 7F, while an accented letter stands among plain ones.
+    """
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        decoder.decode(head)
+    except UnicodeDecodeError:
+        pairs = re.findall(rb"[\x81-\xfe][\x00-\xff]", head)
+        if _share(pairs, lambda first, second: first > 0xA0 and second > 0xA0) > 0.9:
+            return "gb18030"
+        is_big5 = _share(pairs, lambda first, second: 0xA4 <= first <= 0xC6 and second >= 0x40) > 0.9
+        if is_big5 and _share(pairs, lambda _, second: second > 0x7F) > 0.3:
+            return "big5"
+        # five bytes stand for nothing in it; Latin-1 has a sign for every one
+        return "latin-1" if re.search(rb"[\x81\x8d\x8f\x90\x9d]", head) else "windows-1252"
+    return "utf-8"
+
+
+def _share(pairs: Sequence[bytes], holds: Callable[[int, int], bool]) -> float:
+    return sum(holds(*pair) for pair in pairs) / max(len(pairs), 1)
 
 
 def _seen_json(head: bytes, pattern: str) -> SeenFiles:

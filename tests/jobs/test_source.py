@@ -17,7 +17,7 @@ from jobs.cli import steps
 from jobs.ingest import ingest
 from jobs.lakehouse.command import run_command
 from jobs.lakehouse.lake import Lake
-from jobs.source import check, command, new
+from jobs.source import check, command, encoding_of, new
 from tests.conftest import KEY, PROJECT
 from transforms.tables.bronze import ORDER_EVENTS, PAYMENT_EVENTS, QUARANTINE
 
@@ -145,7 +145,7 @@ def test_a_feed_without_a_good_record_is_exit_code_two(
 def test_new_writes_a_skeleton_that_check_can_be_brought_to_like(tmp_path: Path) -> None:
     text = new(str(EXAMPLES / "bookshops" / "deliveries"), "mine")
     assert "deliveries: folders" in text and "files: bestellungen-*.csv" in text.replace('"', "")
-    assert 'csv: {delimiter: ";", encoding: latin-1}' in text
+    assert 'csv: {delimiter: ";", encoding: windows-1252}' in text
     assert "K-48213" not in text
     payments = new(str(EXAMPLES / "payment_company" / "deliveries"), "mine")
     assert "event: payment_event" in payments and "happened_at: {column: ts, format: epoch_milliseconds}" in payments
@@ -156,6 +156,35 @@ def test_new_writes_a_skeleton_that_check_can_be_brought_to_like(tmp_path: Path)
     assert CliRunner().invoke(command, words).exit_code == 0
     assert out.read_text(encoding="utf-8") == payments
     assert run_command(command, words) == 2
+
+
+CHINESE, TAIWANESE = (
+    "订单号,店铺,买家,金额,备注\n1,好店,张三,12.50,请尽快发货,谢谢\n",
+    "訂單號,店鋪,買家,金額\n1,好店,張三,12.50\n",
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "told"),
+    [
+        ("id,shop\n1,a\n", "ascii", "utf-8"),
+        (CHINESE, "utf-8", "utf-8"),
+        (CHINESE, "gbk", "gb18030"),
+        (CHINESE, "utf-16", "utf-16"),
+        (TAIWANESE, "big5", "big5"),
+        ("Straße;Müller;Ärzte;Größe;Übergabe;für 5 €\n", "windows-1252", "windows-1252"),
+        ("créée;Île;garçon;Noël;où;être\n", "latin-1", "windows-1252"),
+    ],
+)
+def test_the_encoding_of_a_text_is_told_from_its_bytes(tmp_path: Path, text: str, encoding: str, told: str) -> None:
+    content = (text * 40).encode(encoding)
+    # wherever the head of a file ends
+    assert {encoding_of(content[: len(content) - cut]) for cut in range(4)} == {told}
+    (tmp_path / "in" / "2025-01-01").mkdir(parents=True)
+    (tmp_path / "in" / "2025-01-01" / "a.csv").write_bytes(content)
+    skeleton = new(str(tmp_path / "in"), "mine")
+    assert (f"encoding: {told}" in skeleton) == (told != "utf-8")
+    assert text.split("\n")[0].split(",")[0].split(";")[0] in skeleton
 
 
 def test_the_commands_explain_themselves() -> None:
