@@ -9,6 +9,7 @@ import click
 
 from conf.errors import UserError
 from jobs.lakehouse.command import Invocation, Report, run_command, shown, step
+from jobs.lakehouse.cost import FORGOTTEN
 from jobs.lakehouse.lake import Lake, Published
 from jobs.pages.cost import write_cost_plot
 
@@ -45,10 +46,10 @@ def cost(lake: Lake, plot: Path | None) -> Report:
             run.step,
             run.slice,
             round(run.seconds, 1),
-            _of(run, "processor_seconds", 1, 1),
-            _of(run, "rows_read", 1),
-            _of(run, "bytes_read", 1e6, 1),
-            _of(run, "bytes_shuffled", 1e6, 1),
+            _at_least(run, _of(run, "processor_seconds", 1, 1)),
+            _at_least(run, _of(run, "rows_read", 1)),
+            _at_least(run, _of(run, "bytes_read", 1e6, 1)),
+            _at_least(run, _of(run, "bytes_shuffled", 1e6, 1)),
             sum(output["rows"] for output in run.outputs),
             round(sum(output["bytes"] for output in run.outputs) / 1e6, 1),
             sum(output["files"] for output in run.outputs),
@@ -68,6 +69,11 @@ def cost(lake: Lake, plot: Path | None) -> Report:
 
 def _of(run: Published, name: str, unit: float, digits: int | None = None) -> float | None:
     return None if run.cost is None else round(run.cost[name] / unit, digits)
+
+
+def _at_least(run: Published, figure: float | None) -> float | str | None:
+    """The figure, marked where Spark did not remember all of the run."""
+    return f">= {figure}" if run.cost and run.cost.get(FORGOTTEN) else figure
 
 
 def _megabytes(run: Published) -> int | None:

@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 from conf.errors import StepFailure
 from conf.settings import load_settings
 from jobs.lakehouse.commits import Commits
+from jobs.lakehouse.cost import FORGOTTEN, cost_since, newest_stage, stages
 from jobs.lakehouse.lake import Lake, schema_of
 from jobs.status import cost
 from transforms.tables.bronze import DELIVERIES
@@ -66,7 +67,7 @@ def test_a_second_writer_stops_and_is_told_who_writes(lake: Lake) -> None:
         pass
 
 
-def test_what_a_run_cost_is_what_the_files_say(lake: Lake, tmp_path: Path) -> None:
+def test_what_a_run_cost_is_what_the_files_say(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # bytes that Parquet reads by vectored calls are not counted: the local profile turns them off
     lake.spark.conf.set("parquet.hadoop.vectored.io.enabled", "false")
     rows = lake.spark.range(50_000, numPartitions=3).select(F.sha2(F.col("id").cast("string"), 256).alias("text"))
@@ -93,6 +94,15 @@ def test_what_a_run_cost_is_what_the_files_say(lake: Lake, tmp_path: Path) -> No
     assert output["bytes"] == sum(path.stat().st_size for path in files)
     # what the first run read is not told again
     assert lake.runs()[-1].cost["rows_read"] < 1_000
+
+    assert told[FORGOTTEN] == 0
+    # of a run of more stages than Spark remembers it is said that it cost at least so much
+    oldest = newest_stage(lake.spark)
+    with monkeypatch.context() as forgetful:
+        kept = [stage for stage in stages(lake.spark) if stage["stageId"] >= oldest]
+        forgetful.setattr("jobs.lakehouse.cost.stages", lambda _: iter(kept))
+        assert cost_since(lake.spark, oldest - 6)[FORGOTTEN] == 5
+        assert cost_since(lake.spark, oldest - 1)[FORGOTTEN] == 0
 
     report = cost(lake, tmp_path / "cost.png")
     assert [line[0] for line in report.table[1]] == ["ingest", "ingest"]

@@ -32,7 +32,8 @@ RUNS = Table(
         Column(
             "cost",
             "map<string,double>",
-            "by Spark's account: rows_read, bytes_read, bytes_shuffled, bytes_spilled, tasks, processor_seconds",
+            "by Spark's account: rows_read, bytes_read, bytes_shuffled, bytes_spilled, tasks, processor_seconds;"
+            " stages_forgotten above 0 where they are at least so much",
         ),
     ),
 )
