@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from functools import reduce
@@ -29,7 +29,7 @@ from jobs.lakehouse.intake import (
     outcome_of,
 )
 from jobs.lakehouse.lake import Lake, Run, in_clause, schema_of
-from jobs.lakehouse.reading import broken_files_named, raw_records, readable
+from jobs.lakehouse.reading import DamagedFile, broken_files_named, raw_records, readable
 from jobs.lakehouse.secret import pseudonym_key
 from transforms.intake.identity import ACCEPTED, QUARANTINED
 from transforms.intake.mapping import Calendar, unclaimed
@@ -52,13 +52,35 @@ def ingest(
     With `again` also those that it has, by the mapping as it is now, once a mapping: what went in is a duplicate then,
     and what was refused, whole files too, is judged anew and no longer counts as refused by the first time. The arrival
     day of what they bring is `arrival_day`, else `today`; only while no day is closed yet does the source's own arrival
-    rule count instead.
+    rule count instead. A file that turns out to be damaged in the middle is refused by name, and the run begins anew
+    without it.
     """
+    damaged: set[str] = set()
+    while True:
+        try:
+            return _ingest(lake, source, root, arrival_day, today, first, through, again, damaged)
+        except DamagedFile as error:
+            if error.path in damaged:
+                raise
+            damaged.add(error.path)
+
+
+def _ingest(
+    lake: Lake,
+    source: Source,
+    root: str,
+    arrival_day: date | None,
+    today: date,
+    first: str | None,
+    through: str | None,
+    again: bool,
+    damaged: Collection[str],
+) -> Report:
     arguments = {"source": source.name, "input": root, "arrival_day": arrival_day, "first": first, "through": through}
     arguments |= {"again": "yes" if again else None}
     with lake.run("ingest", source.name, {}, arguments) as run:
         key = pseudonym_key(lake) if source.names_persons() else None
-        deliveries = find_deliveries(source, root, first, through)
+        deliveries = [_without(delivery, damaged) for delivery in find_deliveries(source, root, first, through)]
         known = {row["delivery_id"] for row in run.read(DELIVERIES).select("delivery_id").collect()}
         earlier: dict[str, list[str]] = {}
         if again:
@@ -70,7 +92,7 @@ def ingest(
         if not new:
             return Report("ingest", {"source": source.name, "deliveries": 0, "known already": len(deliveries)})
         calendar = calendar_of(lake, arrival_day or (today if lake.closed_through() else None), today)
-        with broken_files_named():
+        with broken_files_named(root):
             counts, held = _take_in(run, source, new, root, calendar, key or b"")
         for delivery in new:
             _replace_refused(run, earlier.get(delivery.delivery_id, ()), delivery.delivery_id)
@@ -80,6 +102,14 @@ def ingest(
         run.publish()
     lines = [f"held whole: {delivery}: {why}" for delivery, why in held.items()]
     return Report("ingest", {"source": source.name, "deliveries": len(new), **counts}, lines=lines)
+
+
+def _without(delivery: Delivery, damaged: Collection[str]) -> Delivery:
+    """The delivery with its damaged files among those that are refused."""
+    why = "file: is damaged, which was found out in the middle of reading"
+    lost = tuple(RefusedFile(file.name, why) for file in delivery.files if file.path in damaged)
+    whole = tuple(file for file in delivery.files if file.path not in damaged)
+    return replace(delivery, files=whole, refused=(*delivery.refused, *lost))
 
 
 def _take_in(

@@ -83,7 +83,7 @@ def check(lake: Lake, source: Source, root: str, records: int, today: date) -> t
     )
     found = {feed.name: _Found(feed) for feed in source.feeds}
     untaken: Counter[str] = Counter()
-    with broken_files_named():
+    with broken_files_named(root):
         for group in groups:
             sample = raw_records(lake, source, group, deliveries, root).limit(records).persist()
             for feed in group.feeds:

@@ -238,20 +238,29 @@ def _json_rows(lines: DataFrame, names: Sequence[str], *more: Column) -> DataFra
     return flagged.select(*values, F.col(MALFORMED).alias(MALFORMED, metadata=reason), "uri", "position")
 
 
+class DamagedFile(StepFailure):
+    """A file that turned out to be damaged in the middle of reading; `path` is the one that pyarrow knows it by."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(
+            f"{path}: is damaged: it was found out in the middle of reading. Have it delivered again, or take it out of"
+            " its folder, and run this again"
+        )
+
+
 @contextmanager
-def broken_files_named() -> Iterator[None]:
-    """Say which file it was, where Spark fails on one in the middle of a run: StepFailure instead of a stack trace."""
+def broken_files_named(root: str) -> Iterator[None]:
+    """Say which file under `root` it was, where Spark fails on one in the middle of a run: DamagedFile instead of a
+    stack trace.
+    """
     try:
         yield
     except Exception as error:
         found = re.search(r"FAILED_READ_FILE\.(\w+)\] .*?reading file (.+?)\.\s", str(error), re.DOTALL)
         if found is None:
             raise
-        path = unquote(urlparse(found[2]).path)
-        raise StepFailure(
-            f"{path}: is damaged: it was found out in the middle of reading, and nothing was taken in. Take the file"
-            " out of its folder, or have it delivered again, and run this again"
-        ) from None
+        raise DamagedFile(_path_of(found[2], root)) from None
 
 
 def _path_of(uri: str, root: str) -> str:

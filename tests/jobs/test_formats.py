@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import Row
+from pyspark.sql import functions as F
 
 from conf.errors import StepFailure, UserError
 from conf.source import Source
 from jobs.ingest import ingest
 from jobs.lakehouse.deliveries import find_deliveries, require_unchanged
 from jobs.lakehouse.lake import Lake
-from jobs.lakehouse.reading import raw_records, readable
+from jobs.lakehouse.reading import DamagedFile, raw_records, readable
+from jobs.source import check
 from tests.jobs.test_ingest import TODAY
 from transforms.intake.mapping import MALFORMED, why_malformed
 from transforms.tables.bronze import DELIVERIES, ORDER_EVENTS, QUARANTINE
@@ -276,9 +279,18 @@ def test_a_flipped_byte_in_parquet_is_told_by_the_files_name(lake: Lake, folder:
     flipped = bytearray(whole)
     flipped[whole.index(b"event 7919")] ^= 1
     (folder / "orders.parquet").write_bytes(flipped)
-    with pytest.raises(StepFailure, match=r"orders\.parquet: is damaged"):
-        ingest(lake, ledger("*.parquet"), str(folder), None, TODAY)
-    assert lake.runs() == []
+    with pytest.raises(DamagedFile, match=r"orders\.parquet: is damaged"):
+        check(lake, ledger("*.parquet"), str(folder), 5_000, TODAY)
+    # two damaged, and a sound one: that one goes in, and the counts add up
+    shutil.copy(folder / "orders.parquet", folder / "too.parquet")
+    columns["id"] = [f"other {number}" for number in range(2000)]
+    pq.write_table(pa.table(columns), folder / "sound.parquet")
+    done = ingest(lake, ledger("*.parquet"), str(folder), None, TODAY)
+    assert [done.values[name] for name in ("records in", "accepted", "duplicate", "quarantined")] == [2002, 2000, 0, 2]
+    assert lake.read(ORDER_EVENTS).count() == 2000 and len(lake.runs()) == 1
+    told = lake.read(QUARANTINE).select("file", F.element_at("reasons", 1)).orderBy("file").collect()
+    why = "file: is damaged, which was found out in the middle of reading"
+    assert [tuple(row) for row in told] == [("orders.parquet", why), ("too.parquet", why)]
 
 
 def test_a_file_that_changes_while_it_is_read_is_noticed(lake: Lake, folder: Path) -> None:

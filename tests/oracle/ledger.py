@@ -74,7 +74,7 @@ def random_ledger(seed: int, sellers: int, orders: int, days: int) -> dict[str, 
     feeds: dict[str, list[Row]] = {"orders": [], "payments": []}
     for number in range(orders):
         is_order = number % 3 != 0
-        seller = f"s{min(int(chance.expovariate(0.5)), sellers - 1)}"
+        seller = f"s{min(int(chance.expovariate(4 / sellers)), sellers - 1)}"
         day = FIRST_DAY + timedelta(days=chance.randrange(days))
         late = chance.choice([0, 0, 0, 0, 1, 3, 20, 95])
         row: Row = {

@@ -41,11 +41,11 @@ def rebuilt(lake: Lake, as_of: date) -> list[tuple[object, ...]]:
     return [tuple(row) for row in rows]
 
 
-# an example is a whole ledger of some 700 records and three as-of days: few examples, each of many stories
+# an example is a whole ledger and two as-of days: few examples, each of many stories
 @pytest.mark.full
-@pytest.mark.parametrize("examples", [1])
+@pytest.mark.parametrize(("examples", "sellers", "orders"), [(1, 8, 600), (1, 2_500, 60_000)])
 def test_sweep_and_rebuild_give_what_duckdb_gives(
-    spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, examples: int
+    spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, examples: int, sellers: int, orders: int
 ) -> None:
     @settings(
         max_examples=examples,
@@ -61,7 +61,7 @@ def test_sweep_and_rebuild_give_what_duckdb_gives(
         lake = lake_at(spark, folder)
         data, places = parse_yaml(MAPPING, "ledger.yml")
         source = validate(Source, data, places, "ledger.yml")
-        write_deliveries(folder / "in", random_ledger(seed, sellers=8, orders=600, days=420))
+        write_deliveries(folder / "in", random_ledger(seed, sellers, orders, days=420))
         first = FIRST_DAY + timedelta(days=closed_after)
         told = FIRST_DAY + timedelta(days=430)
 
@@ -84,10 +84,11 @@ def test_sweep_and_rebuild_give_what_duckdb_gives(
                 have = dict(zip(names, row, strict=True))
                 want = wanted[have["seller_id"], as_of]
                 assert {name: have[name] for name in want} == want, (have["seller_id"], as_of, seed)
+            assert len(by_sweep) > sellers * 0.8
             assert {row[0] for row in by_sweep} == {seller for seller, day in wanted if day == as_of}
 
         counted = lake.read(DELIVERIES).selectExpr("sum(records_in)", "sum(duplicate)", "sum(quarantined)").collect()[0]
-        ledger = random_ledger(seed, sellers=8, orders=600, days=420)
+        ledger = random_ledger(seed, sellers, orders, days=420)
         records = [row for rows in ledger.values() for row in rows]
         assert counted[0] == len(records)
         assert counted[1] == len(records) - len({row["id"] for row in records})
