@@ -92,7 +92,7 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
             if plan.tries and plan.trained_on is not None:
                 tuning = tuned(rows, MODEL_INPUTS, plan.algorithm, plan.tries, plan.trained_on)
                 plan = replace(plan, algorithm=tuning.best.algorithm)
-            with fitted(rows, MODEL_INPUTS, plan, (*KEPT, *SEGMENTS)) as fit:
+            with fitted(rows, MODEL_INPUTS, plan, (*KEPT, *SEGMENTS, "approval_probability")) as fit:
                 found = findings(
                     fit,
                     plan,

@@ -25,6 +25,7 @@ from transforms.outcomes.cohorts import (
     cohort_outcomes,
     loan_outcomes,
     roll_rates,
+    with_approvals,
 )
 from transforms.outcomes.past_due import loan_segments, with_arrears
 from transforms.tables.bronze import LOAN_EVENTS
@@ -66,7 +67,8 @@ def training_set_by_cohorts(
             if sample == BEHAVIOURAL:
                 outcomes = behavioural_outcomes(arrears, labels, definition, known_by)
             else:
-                outcomes = cohort_outcomes(loan_outcomes(arrears, definition, known_by), labels, definition)
+                loans = with_approvals(loan_outcomes(arrears, definition, known_by), run.read(LOAN_EVENTS), known_by)
+                outcomes = cohort_outcomes(loans, labels, definition)
             _write_outcomes(run, outcomes, sample)
             rolled = roll_rates(arrears, as_of_days).collect()
         finally:
@@ -114,7 +116,9 @@ def training_set_as_given(lake: Lake) -> Report:
                 F.lit("given by the source").alias("why"),
                 F.count(F.lit(1)).alias("loans"),
                 F.lit(None).cast("int").alias("worst_days_past_due"),
+                F.lit(None).cast("date").alias("bad_on"),
                 F.lit(None).cast("bigint").alias("exposure_at_default_fen"),
+                F.lit(None).cast("double").alias("approval_probability"),
                 F.date_add(F.max("arrived"), 1).alias("known_on"),
             )
         )
@@ -143,6 +147,7 @@ def _write_set(run: Run, outcomes: DataFrame, silver: Silver, known_by: date, fi
         (F.col("outcome") == "bad").cast("int").alias("bad"),
         (F.col("outcome") == "indeterminate").alias("indeterminate"),
         "known_on",
+        "approval_probability",
     ).join(known, ["seller_id", "as_of"])
     run.replace(TRAINING_SET, rows.hint("rebalance"), f"training_set = '{run.run_id}'")
     written = run.written(TRAINING_SET).filter(F.col("training_set") == run.run_id)

@@ -95,18 +95,21 @@ class Evaluation:
 
 
 def count(judged: DataFrame) -> Counts:
-    """Count rows with `log_odds` (a number), `bad` (0 or 1) and `group_id`."""
+    """Count rows with `log_odds` (a number), `bad` (0 or 1) and `group_id`; by their `weight`, where they have one."""
     return count_by(judged.withColumn("all", F.lit(0)), "all").get((0,), _tabulated([], 0))
 
 
 def count_by(judged: DataFrame, *keys: str) -> dict[tuple[object, ...], Counts]:
     """The same for each value of some columns, in one pass."""
     level = F.round(F.least(F.greatest("log_odds", F.lit(-_FURTHEST)), F.lit(_FURTHEST)) / STEP).cast("int")
+    weight = F.col("weight") if "weight" in judged.columns else F.lit(1)
     block = F.pmod(F.xxhash64("group_id"), F.lit(BLOCKS))
     counted = (
-        judged.select(*keys, block.alias("block"), level.alias("level"), F.col("bad").cast("int"))
+        judged.select(
+            *keys, block.alias("block"), level.alias("level"), F.col("bad").cast("int"), weight.alias("weight")
+        )
         .groupBy(*keys, "block", "level", "bad")
-        .count()
+        .agg(F.sum("weight").alias("count"))
         .collect()
     )
     groups = judged.filter("bad = 1").groupBy(*keys).agg(F.countDistinct("group_id").alias("groups")).collect()

@@ -52,6 +52,19 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Reweighted:
+    """The judged rows, each by one over the probability with which its loan was approved: what lending to all who asked
+    would show, as far as each had a chance.
+    """
+
+    at_random: int
+    """Rows whose loan was approved with a probability below 1."""
+    effective_rows: float
+    """As many rows of one weight would say as much: the square of the weights' sum over the sum of their squares."""
+    model: Evaluation
+
+
+@dataclass(frozen=True)
 class Miss:
     """A row that the model got most wrong."""
 
@@ -72,6 +85,8 @@ class Findings:
     agreements: tuple[Agreement, ...]
     shifts: tuple[Shift, ...]
     directions: tuple[Direction, ...]
+    reweighted: Reweighted | None
+    """None where no loan was approved at random."""
     misses: tuple[Miss, ...]
     reference: Reference | None
     """None where the algorithm has no exact reasons."""
@@ -113,6 +128,7 @@ def findings(
         once = judged.filter("repeat = 0") if plan.is_cross_validated else judged
         by_value = _by_value(once, edges)
         misses = _misses(once)
+        reweighted = _reweighted(once)
     finally:
         judged.unpersist()
     swept = tuple(directions(_some(fit.seen, _SWEPT_ROWS), fit.model, _of_inputs(expected, fit)))
@@ -125,6 +141,7 @@ def findings(
         agreements=tuple(agreements(by_value, _log_odds_of(cut_off))),
         shifts=tuple(_shifts(fit, plan, rows, snapshot)),
         directions=swept,
+        reweighted=reweighted,
         misses=misses,
         reference=reference,
         importance=importance or tuple((found.feature, abs(found.points)) for found in swept),
@@ -162,6 +179,23 @@ def _sample(name: str, meaning: str, judged: DataFrame) -> Sample:
         evaluate(champion) if champion else None,
         difference_of_auc(counts, champion) if champion else None,
     )
+
+
+def _reweighted(judged: DataFrame) -> Reweighted | None:
+    if "approval_probability" not in judged.columns:
+        return None
+    probability = F.coalesce("approval_probability", F.lit(1.0))
+    weighted = judged.select(
+        "group_id", "bad", LOG_ODDS, probability.alias("probability"), (1 / probability).alias("weight")
+    )
+    told = weighted.agg(
+        F.count_if(F.col("probability") < 1).alias("at_random"),
+        F.sum("weight").alias("sum"),
+        F.sum(F.col("weight") * F.col("weight")).alias("squares"),
+    ).collect()[0]
+    if not told["at_random"]:
+        return None
+    return Reweighted(told["at_random"], told["sum"] ** 2 / told["squares"], evaluate(count(weighted)))
 
 
 def _by_value(judged: DataFrame, edges: Sequence[float]) -> dict[tuple[object, ...], Counts]:
@@ -315,6 +349,10 @@ def figures_of(found: Findings, champion: int | None) -> dict[str, float]:
     if judged.champion is not None and judged.less_champion is not None and champion is not None:
         figures |= {"champion_version": champion, **_figures_of_other("champion", judged.champion)}
         intervals["champion_auc_difference"] = judged.less_champion
+    if found.reweighted is not None:
+        figures |= {"approved_at_random": found.reweighted.at_random, "effective_rows": found.reweighted.effective_rows}
+        intervals["reweighted_auc"] = found.reweighted.model.auc
+        intervals["reweighted_observed_to_expected"] = found.reweighted.model.observed_to_expected
     for name, interval in intervals.items():
         figures |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
     if len(found.samples) > 2:

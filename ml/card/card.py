@@ -85,6 +85,18 @@ class Card:
         return [*found[:MOST_DIRECTIONS], *(move for move in found[MOST_DIRECTIONS:] if move.is_reversed)]
 
     @property
+    def reweighted(self) -> str | None:
+        """What the reweighted figures rest on; None where no loan was approved at random."""
+        found = self.findings.reweighted
+        if found is None:
+            return None
+        return (
+            f"{found.at_random:,} of the {self.findings.judged.model.rows:,} rows {self.findings.judged.name} are loans"
+            " approved at random, with a recorded probability. Weighted by its inverse the sample stands for all who"
+            f" had a chance of approval, and says as much as {found.effective_rows:,.0f} rows of one weight."
+        )
+
+    @property
     def how_to_load(self) -> str:
         """A line of Python for whoever has pyspark and mlflow alone."""
         return f'mlflow.spark.load_model("models:/{self.name}/VERSION").transform(features)'
@@ -208,6 +220,8 @@ def to_markdown(card: Card) -> str:
             f" {sample.champion.auc if sample.champion else '-'} | {figures.observed_to_expected} |"
             f" {figures.calibration_slope} |"
         )
+    if card.reweighted and card.findings.reweighted:
+        lines += ["", f"{card.reweighted} AUC then {card.findings.reweighted.model.auc}."]
     if card.spread:
         lines += ["", card.spread]
     if card.tuning:

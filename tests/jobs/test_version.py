@@ -72,6 +72,7 @@ def rows_of_a_set(set_id: str) -> list[dict[str, Any]]:
                     "rating_average_90d": chance.gauss(4, 0.3),
                     "shop_age_days": number * 10,
                     "history_days": 400,
+                    "approval_probability": 0.25 if number % 8 == 0 else None,
                     "complete_blocks": 12 if number % 4 else 6,
                 }
             )
@@ -98,7 +99,9 @@ def with_training_set(lake: Lake, change: Callable[[dict[str, Any]], dict[str, A
             F.lit("made up").alias("why"),
             F.lit(1).cast("bigint").alias("loans"),
             F.lit(None).cast("int").alias("worst_days_past_due"),
+            F.lit(None).cast("date").alias("bad_on"),
             F.lit(None).cast("bigint").alias("exposure_at_default_fen"),
+            "approval_probability",
             "known_on",
         )
         run.replace(OUTCOMES, outcomes.coalesce(1), f"run_id = '{run.run_id}'")
@@ -159,9 +162,16 @@ def test_the_version_has_its_tags_and_the_run_its_evidence(lake: Lake) -> None:
         "directions_reversed",
         "grade_tests_failed",
         "points_off_most",
+        "scorecard_brier",
+        "scorecard_calibration_slope",
+        "reweighted_auc_low",
+        "effective_rows",
     }
     assert wanted <= set(run.data.metrics)
     assert run.data.metrics["single_score_off_most"] == 0
+    # of the one cohort out of time 20 sellers weigh four each, 140 weigh one
+    assert run.data.metrics["approved_at_random"] == 20
+    assert run.data.metrics["effective_rows"] == pytest.approx((140 + 80) ** 2 / (140 + 320))
     assert run.data.params["tries"] == "1" and "Settings: of 2 tried, " in version.description
     names = {file.path for folder in ("tables", "plots") for file in client.list_artifacts(version.run_id, folder)}
     assert names == {
@@ -355,6 +365,9 @@ def test_the_pages_of_a_version_say_what_a_reviewer_looks_for(lake: Lake, tmp_pa
             "north",
             "Worst misses",
             "Settings that were tried",
+            "reweighted",
+            "approved at random",
+            "the scorecard on the same rows",
         )
         for width in (390, 1280):
             assert fits(browser, width)

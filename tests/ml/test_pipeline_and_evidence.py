@@ -19,7 +19,7 @@ from ml.algorithms import fit
 from ml.card.card import Card, plots_of, to_html, to_markdown
 from ml.cross_validate import fit_both, judged_by_both, out_of_fold
 from ml.evaluate import BLOCKS, Counts, auc, count, evaluate, ks
-from ml.findings import Findings, Miss, Sample
+from ml.findings import Findings, Miss, Sample, _reweighted
 from ml.gates import gates
 from ml.pipeline import (
     MARGIN,
@@ -170,6 +170,23 @@ def test_intervals_resample_groups_and_not_rows(spark: SparkSession) -> None:
     assert repeated.high - repeated.low == pytest.approx(alone.high - alone.low, rel=0.02)
 
 
+def test_a_row_of_weight_two_counts_as_two_rows(spark: SparkSession) -> None:
+    chance = random.Random(3)
+    made = [
+        (f"g{n}", int(chance.random() < 0.3), round(chance.gauss(-1, 1), 2), 0.5 if n % 3 == 0 else None)
+        for n in range(400)
+    ]
+    schema = "group_id string, bad int, log_odds double, approval_probability double"
+    judged = spark.createDataFrame(made, schema)
+    twice = spark.createDataFrame([row for row in made for _ in range(2 if row[3] else 1)], schema)
+    found = _reweighted(judged)
+    assert found is not None and found.at_random == 134
+    assert found.model == replace(evaluate(count(twice)), bad_groups=found.model.bad_groups)
+    assert found.effective_rows == pytest.approx((266 + 2 * 134) ** 2 / (266 + 4 * 134))
+    assert _reweighted(judged.drop("approval_probability")) is None
+    assert _reweighted(judged.withColumn("approval_probability", F.lit(1.0))) is None
+
+
 def test_gates_without_enough_bads_neither_pass_nor_fail() -> None:
     figures = {
         "evaluated_bad_groups": 250.0,
@@ -245,6 +262,7 @@ def test_the_card_escapes_and_marks_what_is_simulated(spark: SparkSession) -> No
         agreements=tuple(agreements({("region", "<i>north</i>"): counts, ("cohort", "2024-01-01"): counts}, 0.0)),
         shifts=(),
         directions=(),
+        reweighted=None,
         misses=(Miss("0f3a", date(2024, 1, 1), "bad", 0.01),),
         reference=None,
         importance=(),

@@ -90,11 +90,30 @@ def loan_outcomes(arrears: DataFrame, definition: OutcomeDefinition, known_by: d
     )
 
 
-def cohort_outcomes(loans: DataFrame, labels: DataFrame, definition: OutcomeDefinition) -> DataFrame:
-    """One row a label (seller_id, as_of): outcome, why, loans, worst_days_past_due, exposure_at_default_fen, known_on.
+def with_approvals(loans: DataFrame, events: DataFrame, known_by: date) -> DataFrame:
+    """Add `approval_probability` to rows with a loan_id: the smallest one that an approval of the loan tells.
 
-    `loans` come from `loan_outcomes`. Of several loans the worst counts; one not yet followed to the end leaves the
-    cohort's outcome unknown, whatever the others did, so that quick defaults are not counted early.
+    Null where none tells one between 0 and 1; `events` is bronze.loan_events, of which what was known by a day counts.
+    """
+    is_told = (F.col("kind") == "approved") & (F.col("approval_probability") > 0) & (F.col("approval_probability") <= 1)
+    approvals = (
+        events.filter(is_told & (F.col("arrival_day") < F.lit(known_by)) & (F.col("event_day") < F.lit(known_by)))
+        .groupBy("loan_id", "approval_probability")
+        .agg(F.sum("sign").alias("standing"))
+        .filter(F.col("standing") > 0)
+        .groupBy("loan_id")
+        .agg(F.min("approval_probability").alias("approval_probability"))
+    )
+    return loans.join(approvals, "loan_id", "left")
+
+
+def cohort_outcomes(loans: DataFrame, labels: DataFrame, definition: OutcomeDefinition) -> DataFrame:
+    """One row a label (seller_id, as_of): outcome, why, loans, worst_days_past_due, bad_on, exposure_at_default_fen,
+    approval_probability, known_on.
+
+    `loans` come from `loan_outcomes`, and from `with_approvals` where probabilities of approval are wanted. Of several
+    loans the worst counts; one not yet followed to the end leaves the cohort's outcome unknown, whatever the others
+    did, so that quick defaults are not counted early.
     """
     is_of_cohort = (F.col("drawn_on") >= F.col("as_of")) & (
         F.col("drawn_on") < F.date_add("as_of", definition.draw_days)
@@ -106,6 +125,7 @@ def cohort_outcomes(loans: DataFrame, labels: DataFrame, definition: OutcomeDefi
         F.max("worst_days_past_due").alias("worst_days_past_due"),
         F.min(F.when(F.col("bad_on").isNotNull(), F.struct("bad_on", "bad_why"))).alias("bad"),
         F.sum("exposure_at_default_fen").alias("exposure_at_default_fen"),
+        (F.min("approval_probability") if "approval_probability" in loans.columns else F.lit(None)).alias("approval"),
         # a loan without a due event is never followed to the end
         F.when(F.count("followed_on") == F.count(F.lit(1)), F.max("followed_on")).alias("followed_on"),
     )
@@ -114,9 +134,7 @@ def cohort_outcomes(loans: DataFrame, labels: DataFrame, definition: OutcomeDefi
     why_unknown = F.when(
         F.col("loans").isNull(), f"no loan drawn in the {definition.draw_days} days from the as-of day on"
     ).otherwise("a loan is not followed to its end yet")
-    return _told(
-        judged.withColumn("known_on", F.col("followed_on")), is_unknown, why_unknown, F.col("bad.bad_why"), definition
-    )
+    return _told(judged.withColumn("known_on", F.col("followed_on")), is_unknown, why_unknown, definition)
 
 
 def default_episodes(arrears: DataFrame, definition: OutcomeDefinition, known_by: date) -> DataFrame:
@@ -189,16 +207,15 @@ def behavioural_outcomes(
             "worst_days_past_due": F.greatest(F.col("worst"), F.lit(0)).cast("int"),
             "known_on": end,
             "exposure_at_default_fen": F.col("bad.exposure_fen"),
+            "approval": F.lit(None),
         }
     )
     is_unknown = F.col("known_on") > F.lit(known_by)
-    return _told(judged, is_unknown, F.lit(f"the {days} days are not over yet"), F.col("bad.bad_why"), definition)
+    return _told(judged, is_unknown, F.lit(f"the {days} days are not over yet"), definition)
 
 
-def _told(
-    judged: DataFrame, is_unknown: Column, why_unknown: Column, bad_why: Column, definition: OutcomeDefinition
-) -> DataFrame:
-    worst = F.col("worst_days_past_due")
+def _told(judged: DataFrame, is_unknown: Column, why_unknown: Column, definition: OutcomeDefinition) -> DataFrame:
+    bad_why, worst = F.col("bad.bad_why"), F.col("worst_days_past_due")
     is_between = worst >= definition.indeterminate_days
     outcome = (
         F.when(is_unknown, "unknown")
@@ -221,7 +238,9 @@ def _told(
         F.col("reason").alias("why"),
         F.coalesce("loans", F.lit(0)).cast("bigint").alias("loans"),
         F.when(known, F.col("worst_days_past_due")).alias("worst_days_past_due"),
+        F.when(known & (F.col("told") == "bad"), F.col("bad.bad_on")).alias("bad_on"),
         F.when(known & (F.col("told") == "bad"), F.col("exposure_at_default_fen")).alias("exposure_at_default_fen"),
+        F.col("approval").cast("double").alias("approval_probability"),
         F.when(known, F.col("known_on")).alias("known_on"),
     )
 

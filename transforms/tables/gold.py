@@ -57,8 +57,16 @@ OUTCOMES = Table(
         Column("why", "string not null", "what decided it"),
         Column("loans", "bigint not null", "loans that the outcome is about: those drawn then, or those in the book"),
         Column("worst_days_past_due", "int", "largest days past due of these loans in the time looked at"),
+        Column(
+            "bad_on", "date", "day on which the first of them went bad; null unless bad, or where the source gave it"
+        ),
         Column("exposure_at_default_fen", "bigint", "outstanding on the days on which they went bad; null unless bad"),
         Column("known_on", "date", "first as-of day on which the outcome is known; null while it is not"),
+        Column(
+            "approval_probability",
+            "double",
+            "smallest probability with which one of these loans was approved; null where no approval tells one",
+        ),
     ),
     partitioned_by=("run_id",),
     checks={
@@ -80,6 +88,7 @@ TRAINING_SET = Table(
         Column("bad", "int not null", "1 bad, 0 good or indeterminate"),
         Column("indeterminate", "boolean not null", "left out of fitting, counted as not bad in calibration"),
         Column("known_on", "date not null", "first as-of day on which the outcome is known"),
+        Column("approval_probability", "double", "as in gold.outcomes; below 1 of loans approved at random"),
         *FEATURE_COLUMNS,
     ),
     partitioned_by=("training_set",),

@@ -6,7 +6,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from conf.outcome import load_definition
-from transforms.outcomes.cohorts import cohort_outcomes
+from transforms.outcomes.cohorts import cohort_outcomes, with_approvals
 
 AS_OF = date(2024, 3, 1)
 LOANS = (
@@ -50,3 +50,28 @@ def test_the_outcome_of_a_cohort(spark: SparkSession, name: str) -> None:
     labels = spark.createDataFrame([("s1", AS_OF)], "seller_id string, as_of date")
     rows = cohort_outcomes(drawn, labels, load_definition("standard")).collect()
     assert [(r["outcome"], r["loans"], r["worst_days_past_due"], r["known_on"]) for r in rows] == [wanted]
+    assert [r["bad_on"] for r in rows] == [AS_OF + timedelta(days=150) if wanted[0] == "bad" else None]
+    assert [r["approval_probability"] for r in rows] == [None]
+
+
+def test_the_least_likely_approval_that_stands_and_was_known_counts(spark: SparkSession) -> None:
+    drawn = spark.createDataFrame([(f"l{n}", "s1", *loan()) for n in range(3)], LOANS)
+    day, later = date(2024, 3, 2), date(2024, 12, 2)
+    told = [
+        ("l0", "approved", 1.0, day, 1),
+        ("l1", "approved", 0.3, day, 1),
+        ("l1", "approved", 0.1, later, 1),  # not known yet
+        ("l2", "approved", 0.05, day, 1),
+        ("l2", "approved", 0.05, day, -1),
+        ("l2", "approved", 0.0, day, 1),  # nobody is approved with a probability of 0
+        ("l2", "applied", 0.02, day, 1),
+    ]
+    events = spark.createDataFrame(
+        [(*row[:3], row[3], *row[3:]) for row in told],
+        "loan_id string, kind string, approval_probability double, event_day date, arrival_day date, sign int",
+    )
+    loans = with_approvals(drawn, events, date(2024, 12, 1))
+    assert dict(loans.select("loan_id", "approval_probability").collect()) == {"l0": 1.0, "l1": 0.3, "l2": None}
+    labels = spark.createDataFrame([("s1", AS_OF)], "seller_id string, as_of date")
+    (row,) = cohort_outcomes(loans, labels, load_definition("standard")).collect()
+    assert (row["outcome"], row["approval_probability"]) == ("good", 0.3)
