@@ -4,7 +4,8 @@
 
 All ways give 12 additive measures, and with buyers 4 more, over 5 windows of every seller, as Parquet, from the same
 events: the engine from its lake, the others from the Parquet files of bronze. The engine's day is all that `aggregate`
-does with the day's news (tiles, buyers, loan book; this ledger tells no items), the state of the new day, and the wide table.
+does with the day's news (tiles, buyers, loan book; this ledger tells no items), the state of the new day, and the wide
+table.
 
 Cold is a process of its own, from its start to its end. Warm is a round in one process in which each way has been run
 before; ways alternate, and medians are told. Processor seconds are those of the whole process tree. A result that is

@@ -15,7 +15,15 @@ from pyspark.sql import functions as F
 from conf.errors import StepFailure
 from conf.source import Source, load_source
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
-from jobs.lakehouse.deliveries import Delivery, RefusedFile, feeds_of, find_deliveries, require_unchanged
+from jobs.lakehouse.deliveries import (
+    Delivery,
+    RefusedFile,
+    content_of,
+    feeds_of,
+    find_deliveries,
+    is_damaged_parquet,
+    require_unchanged,
+)
 from jobs.lakehouse.intake import (
     SMALL_BYTES,
     STATUSES,
@@ -60,9 +68,12 @@ def ingest(
         try:
             return _ingest(lake, source, root, arrival_day, today, first, through, again, damaged)
         except DamagedFile as error:
-            if error.path in damaged:
+            # a read that failed for another reason, or of another file, may well succeed tomorrow
+            if error.path in damaged or not is_damaged_parquet(source, root, error.path):
                 raise
             damaged.add(error.path)
+            # what the run that failed has kept
+            lake.spark.catalog.clearCache()
 
 
 def _ingest(
@@ -81,27 +92,43 @@ def _ingest(
     with lake.run("ingest", source.name, {}, arguments) as run:
         key = pseudonym_key(lake) if source.names_persons() else None
         deliveries = [_without(delivery, damaged) for delivery in find_deliveries(source, root, first, through)]
-        known = {row["delivery_id"] for row in run.read(DELIVERIES).select("delivery_id").collect()}
-        earlier: dict[str, list[str]] = {}
-        if again:
-            once_more = [replace(d, mapping=source.digest()) if d.delivery_id in known else d for d in deliveries]
-            for first_time, delivery in zip(deliveries, once_more, strict=True):
-                earlier[delivery.delivery_id] = [name for name in known if name.startswith(first_time.delivery_id)]
-            deliveries = once_more
-        new = [delivery for delivery in deliveries if delivery.delivery_id not in known]
+        # a row a delivery: bookkeeping, not data
+        known = {row["delivery_id"]: row["mapping"] for row in run.read(DELIVERIES).collect()}
+        new, earlier = _to_be_taken(deliveries, known, source.digest() if again else None)
         if not new:
             return Report("ingest", {"source": source.name, "deliveries": 0, "known already": len(deliveries)})
         calendar = calendar_of(lake, arrival_day or (today if lake.closed_through() else None), today)
         with broken_files_named(root):
-            counts, held = _take_in(run, source, new, root, calendar, key or b"")
-        for delivery in new:
-            _replace_refused(run, earlier.get(delivery.delivery_id, ()), delivery.delivery_id)
+            counts, held = _take_in(run, source, new, root, calendar, key or b"", again)
+        _mark_judged_anew(run, earlier)
         require_unchanged(root, new)
         run.figures = {"deliveries": len(new), **counts}
-        run.facts = facts_of(source, key)
+        run.facts = facts_of(source, key) | ({"again": "True"} if again else {})
         run.publish()
     lines = [f"held whole: {delivery}: {why}" for delivery, why in held.items()]
+    lines += [f"refused: {path}: is damaged" for path in sorted(damaged)]
     return Report("ingest", {"source": source.name, "deliveries": len(new), **counts}, lines=lines)
+
+
+def _to_be_taken(
+    deliveries: Sequence[Delivery], known: Mapping[str, str | None], mapping: str | None
+) -> tuple[list[Delivery], dict[str, str]]:
+    """The deliveries that the lake does not have; and, where a digest of a `mapping` is given, those that it has by
+    others alone. Then also under which new id each id of theirs is judged anew.
+    """
+    new: list[Delivery] = []
+    earlier: dict[str, str] = {}
+    by_content: dict[str, list[str]] = {}
+    for name in known:
+        by_content.setdefault(content_of(name), []).append(name)
+    for delivery in deliveries:
+        times = by_content.get(delivery.delivery_id, [])
+        if not times:
+            new.append(delivery)
+        elif mapping is not None and mapping not in {known[name] for name in times}:
+            new.append(replace(delivery, mapping=mapping))
+            earlier |= dict.fromkeys(times, new[-1].delivery_id)
+    return new, earlier
 
 
 def _without(delivery: Delivery, damaged: Collection[str]) -> Delivery:
@@ -113,7 +140,7 @@ def _without(delivery: Delivery, damaged: Collection[str]) -> Delivery:
 
 
 def _take_in(
-    run: Run, source: Source, deliveries: Sequence[Delivery], root: str, calendar: Calendar, key: bytes
+    run: Run, source: Source, deliveries: Sequence[Delivery], root: str, calendar: Calendar, key: bytes, again: bool
 ) -> tuple[dict[str, int], dict[str, str]]:
     """Write what the deliveries bring; return the counts, and why deliveries were held."""
     refused = [(delivery, file) for delivery in deliveries for file in delivery.refused]
@@ -127,7 +154,7 @@ def _take_in(
     rests = [unclaimed(batch.raw, batch.feeds, batch.personal, secret) for batch in batches]
     left_over = [rest.persist(StorageLevel.DISK_ONLY) for rest in rests if rest is not None]
     for load in events:
-        load.part_roads(run, calendar)
+        load.part_roads(run, calendar, everywhere=again)
     unclaimed_records = _count(left_over)
     _check_against_footers(source, deliveries, refused, events)
     bad = sum((load.bad for load in events), unclaimed_records)
@@ -251,13 +278,19 @@ def _append_quarantine(
     run.append(QUARANTINE, reduce(DataFrame.unionByName, rows, whole_files).coalesce(1))
 
 
-def _replace_refused(run: Run, earlier: Sequence[str], delivery_id: str) -> None:
-    """Write in quarantine that what a delivery's earlier times refused was judged anew."""
+def _mark_judged_anew(run: Run, earlier: Mapping[str, str]) -> None:
+    """Write in quarantine that what deliveries refused the time before, by id, was judged anew under another id."""
     if not earlier:
         return
-    where = in_clause("delivery_id", sorted(earlier))
-    rows = run.written(QUARANTINE).filter(where)
-    marked = rows.withColumn("released_by", F.coalesce("released_by", F.lit(delivery_id)))
+    anew = run.lake.spark.createDataFrame(list(earlier.items()), "delivery_id string, anew string")
+    refused = run.written(QUARANTINE).filter(F.col("released_by").isNull())
+    touched = refused.join(F.broadcast(anew), "delivery_id", "left_semi").select("delivery_id").distinct()
+    ids = sorted(row["delivery_id"] for row in touched.collect())
+    if not ids:
+        return
+    where = in_clause("delivery_id", ids)
+    rows = run.written(QUARANTINE).filter(where).join(F.broadcast(anew), "delivery_id", "left")
+    marked = rows.withColumn("released_by", F.coalesce("released_by", "anew"))
     run.replace(QUARANTINE, marked.select(*QUARANTINE.names).hint("rebalance"), where)
 
 
@@ -286,6 +319,7 @@ def _append_deliveries(
                 records_in[name] + files_refused[name],
                 *(outcome[name, status] for status in STATUSES),
                 held.get(name),
+                source.digest(),
             )
         )
     run.append(DELIVERIES, run.lake.spark.createDataFrame(rows, schema_of(DELIVERIES)).coalesce(1))

@@ -13,7 +13,7 @@ from jobs.lakehouse.champion import PROMOTION, ROLLBACK, champions, gates_now, t
 from jobs.lakehouse.command import Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake, Published, Run, schema_of
 from ml.gates import PASS, Gate
-from ml.registry import CHAMPION, alias, check, is_registered, resolve, set_champion
+from ml.registry import CHAMPION, alias, check, resolve, run_of, set_champion
 from transforms.tables.gold import SIGNOFFS
 
 
@@ -31,7 +31,8 @@ def promote(lake: Lake, version: str, approver: str, overrides: Mapping[str, str
     trainer = training.facts["trainer"]
     _require_another(approver, trainer, number)
     _require_reasons(training, number)
-    identity = {"version": number, "approver": approver, "overrides": dict(overrides)}
+    made_by = training.facts["mlflow_run"]
+    identity = {"version": number, "mlflow_run": made_by, "approver": approver, "overrides": dict(overrides)}
     arguments = {"version": number, "approver": approver, **{f"override {g}": why for g, why in overrides.items()}}
     with lake.run("promote", CHAMPION, identity, arguments) as run:
         _let_the_alias_follow(lake)
@@ -176,6 +177,7 @@ def _sign(
         "kind": kind,
         "model_name": training.facts["model_name"],
         "model_version": training.facts["model_version"],
+        "mlflow_run": training.facts["mlflow_run"],
         "approver": approver,
     }
     run.publish()
@@ -192,8 +194,8 @@ def _let_the_alias_follow(lake: Lake) -> bool:
     version = int(last.facts["model_version"])
     if alias(registry.tracking_uri, registry.model, CHAMPION) == version:
         return False
-    if not is_registered(registry.tracking_uri, registry.model, version):
-        # deleted since: what is signed next takes its place
+    if run_of(registry.tracking_uri, registry.model, version) != last.facts.get("mlflow_run"):
+        # deleted since, or another has its number now: what is signed next takes its place
         return False
     signed = lake.read(SIGNOFFS).filter(F.col("run_id") == last.run_id).collect()[0].asDict(recursive=True)
     set_champion(registry.tracking_uri, registry.model, version, _tags(signed))

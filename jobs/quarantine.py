@@ -6,6 +6,7 @@ import click
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from conf.skeleton import cut
 from conf.source import Source, load_source
 from jobs.lakehouse.command import Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake
@@ -13,7 +14,6 @@ from transforms.intake.fields import NOT_IN_VALUES
 from transforms.tables.bronze import QUARANTINE
 
 MOST_REASONS = 200
-MOST_VALUES = 1000
 LISTED_VALUES = 10
 
 
@@ -29,7 +29,8 @@ def quarantine(lake: Lake, source: Source | None, delivery: str | None, examples
     if delivery is not None:
         rows = rows.filter(F.startswith(F.substring_index("delivery_id", "/", -1), F.lit(f"{delivery}@")))
     is_refused = F.col("released_by").isNull()
-    total = rows.agg(F.count_if(is_refused), F.count_if(~is_refused)).collect()[0]
+    by_release = F.contains("released_by", F.lit("/release@"))
+    total = rows.agg(F.count_if(is_refused), F.count_if(by_release), F.count_if(~by_release)).collect()[0]
     place = F.concat_ws(" ", "delivery_id", "feed", "file", F.concat(F.lit("row "), "position"))
     each = rows.filter(is_refused).select(
         "feed",
@@ -55,7 +56,7 @@ def quarantine(lake: Lake, source: Source | None, delivery: str | None, examples
         lines = [line for (_, reason), found in kinds.items() for line in ("", f"{reason}:", *found)]
     if source is not None:
         lines = _unmapped(source, rows.filter(is_refused)) + lines
-    values = {"refused": total[0], "released": total[1], "reasons": len(by_reason)}
+    values = {"refused": total[0], "released": total[1], "judged anew": total[2], "reasons": len(by_reason)}
     return Report(
         "quarantine", values, (("reason", "feed", "records", "first delivery", "last delivery"), table), lines
     )
@@ -70,18 +71,28 @@ def _unmapped(source: Source, refused: DataFrame) -> list[str]:
                 reason = F.array_contains("reasons", f"{name}: {NOT_IN_VALUES}")
                 value = F.get_json_object("record", f"$['{mapping.column}']")
                 told = F.struct(F.lit(f"{feed.name}: {name}").alias("field"), value.alias("value"))
-                found.append(F.when((F.col("feed") == feed.name) & reason, told))
+                found.append(F.when((F.col("feed") == feed.name) & reason & value.isNotNull(), told))
     if not found:
         return []
     each = refused.select(F.explode(F.array_compact(F.array(*found))).alias("told")).select("told.*")
-    counted = each.groupBy("field", "value").count().orderBy("field", F.desc("count"), "value").limit(MOST_VALUES)
-    by_field: dict[str, list[str]] = {}
-    for row in counted.collect():
-        by_field.setdefault(row["field"], []).append(f"{row['value']} ({row['count']})")
+    of_field = Window.partitionBy("field")
+    counted = (
+        each.groupBy("field", "value")
+        .count()
+        .withColumns(
+            {
+                "place": F.row_number().over(of_field.orderBy(F.desc("count"), "value")),
+                "values": F.count(F.lit(1)).over(of_field),
+            }
+        )
+    )
+    by_field: dict[tuple[str, int], list[str]] = {}
+    for row in counted.filter(F.col("place") <= LISTED_VALUES).orderBy("field", "place").collect():
+        by_field.setdefault((row["field"], row["values"]), []).append(f"{cut(row['value'])} ({row['count']})")
     return [
-        f"{field}: not in its values: {', '.join(values[:LISTED_VALUES])}"
-        + (f", and {len(values) - LISTED_VALUES} more" if len(values) > LISTED_VALUES else "")
-        for field, values in by_field.items()
+        f"{field}: not in its values: {', '.join(listed)}"
+        + (f", and {many - len(listed)} more" if many > len(listed) else "")
+        for (field, many), listed in by_field.items()
     ]
 
 

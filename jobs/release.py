@@ -135,7 +135,8 @@ def _take_in(
         for load in events:
             run.append(load.table, load.accepted((), calendar))
         digest = source.digest()
-        row = (release_id, source.name, "release", digest, 0, released, found["accepted"], found["duplicate"], 0, None)
+        counts = (released, found["accepted"], found["duplicate"], 0)
+        row = (release_id, source.name, "release", digest, 0, *counts, None, digest)
         run.append(DELIVERIES, run.lake.spark.createDataFrame([row], schema_of(DELIVERIES)).coalesce(1))
         _mark(run, waiting, reduce(DataFrame.unionByName, taken).distinct(), release_id)
     for load in events:

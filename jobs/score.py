@@ -7,7 +7,7 @@ import click
 from pyspark.sql import functions as F
 
 from conf.errors import UserError
-from jobs.lakehouse.champion import champion, features_gone
+from jobs.lakehouse.champion import champion, features_gone, signed_run
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake
 from ml.reasons import Reference
@@ -35,6 +35,8 @@ def score(lake: Lake, as_of: date, model: str = CHAMPION) -> Report:
             return Report("score", {"as of": as_of, "published already by": published.run_id})
         check(registry.tracking_uri)
         loaded = load(registry.tracking_uri, registry.model, version)
+        if model == CHAMPION:
+            _require_signed(loaded, signed_run(lake))
         _require_match(loaded)
         is_of_run = (F.col("as_of") == F.lit(as_of)) & (F.col("run_id") == featured_by.run_id)
         features = run.read(SELLER_FEATURES).filter(is_of_run).drop("run_id")
@@ -61,6 +63,16 @@ def score(lake: Lake, as_of: date, model: str = CHAMPION) -> Report:
     return Report(
         "score", {"as of": as_of, "model": f"{registry.model} {version}", "sellers": run.rows_written(SCORES)}
     )
+
+
+def _require_signed(loaded: Loaded, signed: str | None) -> None:
+    """Raise UserError where the registry has another model under the champion's number than the one signed off."""
+    if signed is not None and loaded.run_id != signed:
+        raise UserError(
+            f"model version {loaded.version} is not the one that was signed off: the registry made it by run"
+            f" {loaded.run_id}, and run {signed} was promoted. Promote a version that the registry has, by"
+            " `seller-credit promote VERSION --approver NAME`, or bring the lost registry back."
+        )
 
 
 def _require_match(loaded: Loaded) -> None:

@@ -315,7 +315,7 @@ def encoding_of(head: bytes) -> str:
     """The encoding that the first bytes of a text are most likely in, of those that a mapping may name.
 
     Chinese is told from Western text by its bytes: signs of GB 2312 are two bytes above A0, those of Big5 begin with A4
-    to C6 (its common signs) and mostly end above 7F, while an accented letter stands among plain ones.
+    to C6 (its common signs) and mostly end above 7F. A text with few bytes that are no UTF-8 is UTF-8 with faults.
     """
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
@@ -323,7 +323,12 @@ def encoding_of(head: bytes) -> str:
     try:
         decoder.decode(head)
     except UnicodeDecodeError:
-        pairs = re.findall(rb"[\x81-\xfe][\x00-\xff]", head)
+        told = Counter(sign == "\ufffd" for sign in head.decode("utf-8", errors="replace") if sign > "\x7f")
+        if told[False] > 10 * told[True]:
+            return "utf-8"
+        # an accented letter stands among plain ones, Chinese signs beside each other
+        longest = max(map(len, re.findall(rb"[\x81-\xfe]+", head)), default=0)
+        pairs = [] if longest < 4 else re.findall(rb"[\x81-\xfe][\x00-\xff]", head)
         if _share(pairs, lambda first, second: first > 0xA0 and second > 0xA0) > 0.9:
             return "gb18030"
         is_big5 = _share(pairs, lambda first, second: 0xA4 <= first <= 0xC6 and second >= 0x40) > 0.9

@@ -25,12 +25,18 @@ def status(lake: Lake) -> Report:
     if not runs:
         return Report("status", {"lake": lake.root}, lines=["nothing is published here yet"])
     promoted = lake.last_run("promote")
+    once_more = _totals(runs, again=True)
     values: dict[str, Any] = {
         "lake": lake.root,
         "data": "simulated" if lake.is_simulated() else "as delivered",
         "closed through": lake.closed_through(),
         "champion": f"{promoted.facts['model_name']} {promoted.facts['model_version']}" if promoted else None,
-        **{f"intake: {name}": int(total) for name, total in _totals(runs).items()},
+        **{f"intake: {name}": int(total) for name, total in _totals(runs, again=False).items()},
+        **(
+            {f"taken in again: {name}": int(total) for name, total in once_more.items()}
+            if any(once_more.values())
+            else {}
+        ),
     }
     rows = [(run.step, run.slice, _in_words(run), round(run.seconds, 1), _megabytes(run)) for run in runs]
     peaks = [megabytes for *_, megabytes in rows if megabytes is not None]
@@ -46,18 +52,32 @@ def cost(lake: Lake, plot: Path | None) -> Report:
             run.step,
             run.slice,
             round(run.seconds, 1),
-            _at_least(run, _of(run, "processor_seconds", 1, 1)),
-            _at_least(run, _of(run, "rows_read", 1)),
-            _at_least(run, _of(run, "bytes_read", 1e6, 1)),
-            _at_least(run, _of(run, "bytes_shuffled", 1e6, 1)),
+            _of(run, "processor_seconds", 1, 1),
+            _of(run, "rows_read", 1),
+            _of(run, "bytes_read", 1e6, 1),
+            _of(run, "bytes_shuffled", 1e6, 1),
             sum(output["rows"] for output in run.outputs),
             round(sum(output["bytes"] for output in run.outputs) / 1e6, 1),
             sum(output["files"] for output in run.outputs),
             _megabytes(run),
+            _forgotten(run),
         )
         for run in runs
     ]
-    headers = ("step", "slice", "s", "cpu s", "rows read", "MB read", "MB shuffled", "rows", "MB", "files", "peak MB")
+    headers = (
+        "step",
+        "slice",
+        "s",
+        "cpu s",
+        "rows read",
+        "MB read",
+        "MB shuffled",
+        "rows",
+        "MB",
+        "files",
+        "peak MB",
+        "without",
+    )
     lines = []
     if plot is not None:
         if not runs:
@@ -71,9 +91,10 @@ def _of(run: Published, name: str, unit: float, digits: int | None = None) -> fl
     return None if run.cost is None else round(run.cost[name] / unit, digits)
 
 
-def _at_least(run: Published, figure: float | None) -> float | str | None:
-    """The figure, marked where Spark did not remember all of the run."""
-    return f">= {figure}" if run.cost and run.cost.get(FORGOTTEN) else figure
+def _forgotten(run: Published) -> str | None:
+    """What the figures of a run are without: stages that Spark no longer remembered at its end."""
+    many = (run.cost or {}).get(FORGOTTEN)
+    return f"{many:,.0f} stages" if many else None
 
 
 def _megabytes(run: Published) -> int | None:
@@ -98,8 +119,8 @@ def _by_step(runs: Sequence[Published], of: Callable[[Published], float | None])
     return points
 
 
-def _totals(runs: Sequence[Published]) -> dict[str, float]:
-    taken_in = [run for run in runs if run.step == "ingest"]
+def _totals(runs: Sequence[Published], again: bool) -> dict[str, float]:
+    taken_in = [run for run in runs if run.step == "ingest" and ("again" in run.facts) == again]
     return {name: sum(run.figures[name] for run in taken_in) for name in _INTAKE}
 
 

@@ -20,7 +20,7 @@ from pyspark.sql import functions as F
 from conf.errors import StepFailure, UserError
 from conf.outcome import OutcomeDefinition
 from conf.policy import Policy, load_policy
-from jobs.lakehouse.champion import champions, features_gone, gates_now, training_of
+from jobs.lakehouse.champion import champions, features_gone, gates_now, signed_run, training_of
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake, Published, Run, code_version
 from jobs.lakehouse.secret import pseudonym_key
@@ -32,7 +32,7 @@ from ml.findings import Findings, figures_of, findings, spread_in_words, tables_
 from ml.fitting import Fitted, Plan, fitted, problems_of
 from ml.gates import too_few_bads
 from ml.pipeline import SMALL_SAMPLE, Boosting, UnfitError
-from ml.registry import Delta, Evidence, Loaded, check, is_registered, load, register
+from ml.registry import Delta, Evidence, Loaded, check, load, register, run_of
 from ml.tuning import Tuning, tuned
 from transforms.features.catalogue import BY_NAME, MODEL_INPUTS
 from transforms.outcomes.cohorts import BEHAVIOURAL
@@ -65,7 +65,8 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
     asked = json.dumps(request, sort_keys=True)
     # judged beside the champion: under another one the same rows make another version, but for the champion itself
     standing = champions(lake)
-    if standing and (training := training_of(lake, standing[-1])).facts["request"] == asked:
+    training = training_of(lake, standing[-1]) if standing else None
+    if training is not None and training.facts["request"] == asked and _is_registered(lake, training):
         return _published_before(training)
     identity = request | {"champion": standing[-1] if standing else None}
     arguments = {
@@ -78,7 +79,7 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
     }
     with lake.run("train", settings.model, identity, arguments) as run:
         published = run.already_published
-        if published is not None:
+        if published is not None and _is_registered(lake, published):
             return _published_before(published)
         champion, unjudged = _champion(lake)
         rows = run.read(TRAINING_SET).filter(F.col("training_set") == made_by.run_id)
@@ -160,6 +161,12 @@ def _judged_by(plan: Plan) -> str:
     return f"outcomes known by {plan.trained_on}; out-of-time cohorts from that day on"
 
 
+def _is_registered(lake: Lake, training: Published) -> bool:
+    """Whether the registry still has the version that a run trained."""
+    settings, version = lake.settings.mlflow, int(training.facts["model_version"])
+    return run_of(settings.tracking_uri, settings.model, version) == training.facts["mlflow_run"]
+
+
 def _published_before(run: Published) -> Report:
     return Report("train", {"published already by": run.run_id, "version": run.facts["model_version"]})
 
@@ -181,9 +188,13 @@ def _champion(lake: Lake) -> tuple[Loaded | None, list[str]]:
     if not standing:
         return None, []
     settings, number = lake.settings.mlflow, standing[-1]
-    if not is_registered(settings.tracking_uri, settings.model, number):
+    made_by = run_of(settings.tracking_uri, settings.model, number)
+    if made_by is None or made_by != (signed_run(lake) or made_by):
         return None, [f"The champion, version {number}, is no longer in the registry: it was not judged."]
-    loaded = load(settings.tracking_uri, settings.model, number)
+    try:
+        loaded = load(settings.tracking_uri, settings.model, number)
+    except UserError as error:
+        return None, [f"The champion, version {number}, cannot be loaded, and was not judged: {error}"]
     gone = features_gone(loaded, TRAINING_SET)
     if gone:
         told = f"The champion, version {number}, wants features that there are no more, and was not judged"

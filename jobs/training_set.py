@@ -169,7 +169,8 @@ def _write_set(run: Run, outcomes: DataFrame, silver: Silver, known_by: date, fi
 
 
 def _identity(lake: Lake) -> dict[str, Any]:
-    return {"catalogue": catalogue.digest(), "kinds_told": lake.kinds_told()}
+    columns = [*OUTCOMES.names, *TRAINING_SET.names]
+    return {"catalogue": catalogue.digest(), "kinds_told": lake.kinds_told(), "columns": columns}
 
 
 def _day_after_closed(lake: Lake) -> date:

@@ -39,11 +39,11 @@ class Counts:
 
     @property
     def rows(self) -> int:
-        return int(self.good.sum() + self.bad.sum())
+        return round(self.good.sum() + self.bad.sum())
 
     @property
     def bads(self) -> int:
-        return int(self.bad.sum())
+        return round(self.bad.sum())
 
     @property
     def mean_pd(self) -> float:
@@ -138,7 +138,8 @@ def evaluate(counts: Counts, seed: int = 1) -> Evaluation:
         return _interval(figure(whole_good, whole_bad, counts.log_odds), _resampled(counts, figure, shares))
 
     pd = _sigmoid(counts.log_odds)
-    brier = float((whole_good * pd**2 + whole_bad * (1 - pd) ** 2).sum() / max(counts.rows, 1))
+    weight = float((whole_good + whole_bad).sum()) or 1.0
+    brier = float((whole_good * pd**2 + whole_bad * (1 - pd) ** 2).sum() / weight)
     # ln of a probability from its log-odds, which never meets the logarithm of 0
     misses = whole_good * np.logaddexp(0, counts.log_odds) + whole_bad * np.logaddexp(0, -counts.log_odds)
     return Evaluation(
@@ -151,7 +152,7 @@ def evaluate(counts: Counts, seed: int = 1) -> Evaluation:
         calibration_intercept=interval(_intercept),
         calibration_slope=interval(_slope),
         brier=brier,
-        log_loss=float(misses.sum() / max(counts.rows, 1)),
+        log_loss=float(misses.sum() / weight),
     )
 
 

@@ -57,6 +57,7 @@ class Reweighted:
     would show, as far as each had a chance.
     """
 
+    rows: int
     at_random: int
     """Rows whose loan was approved with a probability below 1."""
     effective_rows: float
@@ -189,13 +190,15 @@ def _reweighted(judged: DataFrame) -> Reweighted | None:
         "group_id", "bad", LOG_ODDS, probability.alias("probability"), (1 / probability).alias("weight")
     )
     told = weighted.agg(
+        F.count(F.lit(1)).alias("rows"),
         F.count_if(F.col("probability") < 1).alias("at_random"),
         F.sum("weight").alias("sum"),
         F.sum(F.col("weight") * F.col("weight")).alias("squares"),
     ).collect()[0]
     if not told["at_random"]:
         return None
-    return Reweighted(told["at_random"], told["sum"] ** 2 / told["squares"], evaluate(count(weighted)))
+    effective = told["sum"] ** 2 / told["squares"]
+    return Reweighted(told["rows"], told["at_random"], effective, evaluate(count(weighted)))
 
 
 def _by_value(judged: DataFrame, edges: Sequence[float]) -> dict[tuple[object, ...], Counts]:

@@ -172,16 +172,15 @@ def alias(uri: str, name: str, wanted: str) -> int | None:
             raise _told(error, uri, name, wanted) from None
 
 
-def is_registered(uri: str, name: str, version: int) -> bool:
-    """Whether the registry has this version."""
+def run_of(uri: str, name: str, version: int) -> str | None:
+    """The MLflow run that made this version; None where the registry has no such version."""
     with _client(uri) as client:
         try:
-            client.get_model_version(name, str(version))
+            return str(client.get_model_version(name, str(version)).run_id)
         except MlflowException as error:
             if error.error_code in _NOT_THERE:
-                return False
+                return None
             raise _told(error, uri, name, str(version)) from None
-    return True
 
 
 def set_champion(uri: str, name: str, version: int, tags: Mapping[str, str]) -> None:

@@ -38,6 +38,18 @@ def champion(lake: Lake) -> int:
     return standing[-1]
 
 
+def signed_run(lake: Lake) -> str | None:
+    """The MLflow run of the champion that was signed off; None before the first, or where the sign-off does not tell.
+
+    In a registry that was lost and begun anew another model has the champion's number.
+    """
+    standing = champions(lake)
+    for run in reversed(lake.runs()):
+        if standing and run.step == "promote" and run.facts["model_version"] == str(standing[-1]):
+            return run.facts.get("mlflow_run")
+    return None
+
+
 def features_gone(loaded: Loaded, table: Table) -> list[str]:
     """Features that a version wants and that a table no longer has."""
     return [name for name in loaded.features if name not in table.names]

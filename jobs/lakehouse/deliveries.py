@@ -80,6 +80,12 @@ class Delivery:
         return f"{self.source}/{self.name}@{self.digest[:12]}{again}"
 
 
+def content_of(delivery_id: str) -> str:
+    """A delivery's id without the mapping by which it was taken in once more."""
+    name, _, digests = delivery_id.rpartition("@")
+    return f"{name}@{digests.partition('.')[0]}"
+
+
 def find_deliveries(source: Source, root: str, first: str | None, through: str | None) -> list[Delivery]:
     """List the deliveries under `root`, in order of name, those from `first` to `through` alone.
 
@@ -169,6 +175,22 @@ def require_unchanged(root: str, deliveries: Sequence[Delivery]) -> None:
     changed = [file.path for file, info in zip(files, now, strict=True) if file.stamp != (info.size, info.mtime_ns)]
     if changed:
         raise StepFailure([f"{path}: was changed while it was read: run it again" for path in changed])
+
+
+def is_damaged_parquet(source: Source, root: str, path: str) -> bool:
+    """Whether a file of the input is Parquet that a second reader cannot read to its end either."""
+    if format_of(path) != "parquet" or not path.startswith(file_system(root)[1]):
+        return False
+    system, _ = file_system(root)
+    try:
+        with system.open_input_file(path) as file:
+            for _ in pyarrow.parquet.ParquetFile(file, page_checksum_verification=True).iter_batches():
+                pass
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        return True
+    return False
 
 
 def _is_log(info: fs.FileInfo) -> bool:

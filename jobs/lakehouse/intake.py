@@ -133,8 +133,10 @@ class Load:
         """Records of the straight road."""
         return self.records.total() - self.second_road.total()
 
-    def part_roads(self, run: Run, calendar: Calendar) -> None:
-        """Look at every id once, and set the records aside that need a second look."""
+    def part_roads(self, run: Run, calendar: Calendar, everywhere: bool = False) -> None:
+        """Look at every id once, and set the records aside that need a second look; `everywhere` where a mapping that
+        was mended may have moved a day by any span.
+        """
         if self.table is SELLERS:
             # few beside events, and one version of a seller says little without the others
             self._known = run.read(SELLERS)
@@ -144,7 +146,7 @@ class Load:
             ids = _union(p.looks().select("delivery_id", "event_day", "is_sound", *look) for p in self.parts)
             self._ids = ids = ids.persist(StorageLevel.DISK_ONLY)
             self._count(ids, calendar)
-            self._known = _kept(_known(run, self, ids))
+            self._known = _kept(_known(run, self, ids, everywhere))
             suspect = _kept(
                 suspects(ids, self._known).select(F.col("id_hash").alias(_HASH), F.lit(True).alias(_SUSPECT))
             )
@@ -291,9 +293,10 @@ def _month(day: date) -> str:
     return f"{day:%Y-%m}"
 
 
-def _known(run: Run, load: Load, ids: DataFrame) -> DataFrame:
+def _known(run: Run, load: Load, ids: DataFrame, everywhere: bool) -> DataFrame:
     """The published events (event_id, content_hash) that have one of these ids: looked for on the event days that the
-    load speaks of, whatever their age, and under other days over a bounded span, so that it does not grow with history.
+    load speaks of, whatever their age, and under other days over a bounded span, so that it does not grow with history;
+    or `everywhere`.
     """
     published = run.read(load.table)
     days = sorted(load.days)
@@ -301,8 +304,12 @@ def _known(run: Run, load: Load, ids: DataFrame) -> DataFrame:
         return published.limit(0).select("event_id", "content_hash")
     since = days[-1] - timedelta(days=REUSE_SPAN_DAYS)
     is_on = F.col("event_day").isin(days) if len(days) <= MOST_DAYS_LISTED else F.col("event_day") >= days[0]
-    near = published.filter(
-        (is_on | (F.col("event_day") >= F.lit(since))) & (F.col("arrival_month") >= _month(min(days[0], since)))
+    near = (
+        published
+        if everywhere
+        else published.filter(
+            (is_on | (F.col("event_day") >= F.lit(since))) & (F.col("arrival_month") >= _month(min(days[0], since)))
+        )
     )
     wanted = ids.filter(F.col("id_hash").isNotNull())
     known = _having(near, wanted, load)

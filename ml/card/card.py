@@ -91,7 +91,7 @@ class Card:
         if found is None:
             return None
         return (
-            f"{found.at_random:,} of the {self.findings.judged.model.rows:,} rows {self.findings.judged.name} are loans"
+            f"{found.at_random:,} of the {found.rows:,} rows {self.findings.judged.name} are loans"
             " approved at random, with a recorded probability. Weighted by its inverse the sample stands for all who"
             f" had a chance of approval, and says as much as {found.effective_rows:,.0f} rows of one weight."
         )

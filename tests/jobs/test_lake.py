@@ -16,7 +16,7 @@ from transforms.tables.bronze import DELIVERIES
 
 
 def test_a_run_that_appends_nothing_wrote_nothing(lake: Lake) -> None:
-    row = ("shop/a@0", "shop", "a", "0", 1, 2, 2, 0, 0, None)
+    row = ("shop/a@0", "shop", "a", "0", 1, 2, 2, 0, 0, None, None)
     for rows, wanted in (([row], 1), ([], 0)):
         with lake.run("ingest", "shop", {}, {}) as run:
             run.append(DELIVERIES, lake.spark.createDataFrame(rows, schema_of(DELIVERIES)))
@@ -33,7 +33,7 @@ def test_commits_are_those_that_delta_tells(lake: Lake) -> None:
     lake.spark.conf.set(every, "3")
     for number in range(4):
         with lake.run("ingest", f"shop {number}", {}, {}) as run:
-            row = ("shop/a@0", "shop", "a", "0", 1, 2, 2, 0, 0, None)
+            row = ("shop/a@0", "shop", "a", "0", 1, 2, 2, 0, 0, None, None)
             run.append(DELIVERIES, lake.spark.createDataFrame([row], schema_of(DELIVERIES)))
             run.publish()
     lake.spark.conf.unset(every)
@@ -84,7 +84,7 @@ def test_what_a_run_cost_is_what_the_files_say(lake: Lake, tmp_path: Path, monke
     assert 0.95 * on_disk < told["bytes_read"] < 1.1 * on_disk
     assert told["bytes_shuffled"] > 0 and told["processor_seconds"] > 0 and told["tasks"] >= 3
 
-    row = ("shop/a@0", "shop", "a", "0", 1, 2, 2, 0, 0, None)
+    row = ("shop/a@0", "shop", "a", "0", 1, 2, 2, 0, 0, None, None)
     with lake.run("ingest", "shop", {}, {}) as run:
         run.append(DELIVERIES, lake.spark.createDataFrame([row], schema_of(DELIVERIES)))
         run.publish()

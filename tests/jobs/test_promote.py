@@ -10,11 +10,13 @@ from pyspark.sql import SparkSession
 
 from conf.errors import StepFailure, UserError
 from jobs import promote as promotion
-from jobs.lakehouse.champion import champion, champions
+from jobs.lakehouse.champion import champion, champions, signed_run
 from jobs.lakehouse.lake import Lake
 from jobs.promote import promote, roll_back
 from jobs.review import review
-from ml.registry import CHAMPION, alias, resolve
+from jobs.score import _require_signed
+from jobs.train import _champion
+from ml.registry import CHAMPION, Loaded, alias, resolve, run_of
 from tests.conftest import lake_at
 from transforms.tables.gold import SIGNOFFS
 
@@ -66,11 +68,12 @@ def trained(lake: Lake, number: int, figures: Mapping[str, float]) -> None:
     client = MlflowClient(settings.tracking_uri, settings.tracking_uri)
     if number == 1:
         client.create_registered_model(settings.model)
-    client.create_model_version(settings.model, source=f"file://{lake.root}/none")
+    made_by = f"{number:032x}"
+    client.create_model_version(settings.model, source=f"file://{lake.root}/none", run_id=made_by)
     facts = {
         "model_name": settings.model,
         "model_version": str(number),
-        "mlflow_run": "none",
+        "mlflow_run": made_by,
         "algorithm": "gbt",
         "trainer": "Wang Fang",
         "training_set": "set-1",
@@ -187,3 +190,27 @@ def test_a_champion_that_was_deleted_is_told_and_can_be_replaced(spark: SparkSes
     with pytest.raises(UserError, match="not found"):
         roll_back(Lake(spark, lake.settings), "Li Wei", "back", NOON)
     assert champion(Lake(spark, lake.settings)) == 2
+
+
+def test_a_model_that_nobody_signed_does_not_score_under_the_champions_number(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    lake = lake_at(spark, tmp_path)
+    trained(lake, 1, GOOD)
+    publish(lake, "audit", "set-1", {"checks": 5, "leaks": 0, "rows": 1000}, {})
+    promote(lake, "1", "Li Wei", {}, NOON)
+    settings = lake.settings.mlflow
+    assert signed_run(lake) == run_of(settings.tracking_uri, settings.model, 1) == f"{1:032x}"
+    # the registry is lost and begun anew: another model has number 1
+    client = MlflowClient(settings.tracking_uri, settings.tracking_uri)
+    client.delete_registered_model(settings.model)
+    client.create_registered_model(settings.model)
+    client.create_model_version(settings.model, source=f"file://{lake.root}/none", run_id=f"{9:032x}")
+    fresh = Lake(spark, lake.settings)
+    loaded = Loaded(None, settings.model, 1, f"{9:032x}", (), {"any": 1})  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="version 1 is not the one that was signed off"):
+        _require_signed(loaded, signed_run(fresh))
+    assert _champion(fresh) == (None, ["The champion, version 1, is no longer in the registry: it was not judged."])
+    # whoever signs next does not lend the old sign-off to the stranger
+    assert promotion._let_the_alias_follow(fresh) is False
+    assert client.get_model_version(settings.model, "1").tags == {}

@@ -17,6 +17,7 @@ from jobs.ingest import ingest
 from jobs.lakehouse.lake import Lake
 from jobs.quarantine import quarantine
 from jobs.release import release
+from jobs.status import status
 from tests.conftest import KEY, lake_at
 from tests.jobs.test_ingest import SHOP, TODAY, order, write_orders
 from transforms.tables.bronze import DELIVERIES, ORDER_EVENTS, PAYMENT_EVENTS, QUARANTINE
@@ -131,8 +132,9 @@ def test_a_file_that_no_mapping_read_comes_in_again_by_one_that_does(lake: Lake,
         folder / "2025-03-09" / "orders.csv", [order("good"), order("lent", what="lent"), order("bad", at="?")]
     )
     write_orders(folder / "2025-03-09" / "till.csv", [order("good"), order("till-1"), order("till-2")])
+    write_orders(folder / "2025-03-10" / "orders.csv", [order("next")])
     ingest(lake, shop(), str(folder), None, TODAY)
-    first = lake.read(DELIVERIES).collect()[0]
+    first = lake.read(DELIVERIES).filter("name = '2025-03-09'").collect()[0]
     assert (first["records_in"], first["accepted"], first["quarantined"]) == (4, 1, 3)
     told = release(lake, shop(), None, LATER)
     assert told.lines == [
@@ -141,16 +143,34 @@ def test_a_file_that_no_mapping_read_comes_in_again_by_one_that_does(lake: Lake,
     ]
 
     mended = shop(MENDED.replace("files: orders*.csv", "files: [orders*.csv, till.csv]"))
-    assert ingest(lake, mended, str(folder), None, LATER).values["known already"] == 1
+    assert ingest(lake, mended, str(folder), None, LATER).values["known already"] == 2
     done = ingest(lake, mended, str(folder), None, LATER, again=True)
-    assert [done.values[name] for name in ("records in", "accepted", "duplicate", "quarantined")] == [6, 3, 2, 1]
-    assert {event for (event,) in rows(lake, "event_id")} == {"good", "lent", "till-1", "till-2"}
+    assert [done.values[name] for name in ("records in", "accepted", "duplicate", "quarantined")] == [7, 3, 3, 1]
+    assert {event for (event,) in rows(lake, "event_id")} == {"good", "next", "lent", "till-1", "till-2"}
     # the bad one is refused once, by the newest
     after = quarantine(lake, shop(), None, 0)
-    assert (after.values["refused"], after.values["released"]) == (1, 3)
+    assert (after.values["refused"], after.values["released"], after.values["judged anew"]) == (1, 0, 3)
     runs = len(lake.runs())
-    assert ingest(lake, mended, str(folder), None, LATER, again=True).values["known already"] == 1
+    assert ingest(lake, mended, str(folder), None, LATER, again=True).values["known already"] == 2
     assert len(lake.runs()) == runs
+    told_of = status(lake).values
+    assert (told_of["intake: records in"], told_of["taken in again: records in"]) == (5, 7)
+
+    # what came first under --again is not taken in twice by it; a day that the mapping moves makes no second event
+    write_orders(folder / "2025-03-11" / "orders.csv", [order("moved", at="2025-03-05 10:00:00")])
+    assert ingest(lake, mended, str(folder), None, LATER, again=True).values["accepted"] == 1
+    assert ingest(lake, mended, str(folder), None, LATER, again=True).values["known already"] == 3
+    swapped = shop(
+        MENDED.replace("files: orders*.csv", "files: [orders*.csv, till.csv]").replace(
+            "happened_at: at", "happened_at: {column: at, format: yyyy-dd-MM HH:mm:ss}"
+        )
+    )
+    assert swapped.feeds[0].fields["happened_at"].format is not None
+    before = rows(lake, "event_id")
+    again = ingest(lake, swapped, str(folder), None, date(2025, 12, 30), again=True)
+    assert again.values["accepted"] == 0 and rows(lake, "event_id") == before
+    reasons = lake.read(QUARANTINE).filter("record like '%\"moved\"%'").select("reasons").collect()
+    assert [row["reasons"] for row in reasons] == [["event_id: known already with other content"]]
 
 
 def test_no_file_of_the_lake_holds_an_id_of_a_buyer(lake: Lake, tmp_path: Path) -> None:

@@ -174,11 +174,15 @@ CHINESE, TAIWANESE = (
         (TAIWANESE, "big5", "big5"),
         ("Straße;Müller;Ärzte;Größe;Übergabe;für 5 €\n", "windows-1252", "windows-1252"),
         ("créée;Île;garçon;Noël;où;être\n", "latin-1", "windows-1252"),
+        ("Date créée;montant\n", "windows-1252", "windows-1252"),
+        ("Größe;Betrag\n", "windows-1252", "windows-1252"),
     ],
 )
 def test_the_encoding_of_a_text_is_told_from_its_bytes(tmp_path: Path, text: str, encoding: str, told: str) -> None:
     content = (text * 40).encode(encoding)
     # wherever the head of a file ends
+    if encoding == "utf-8":
+        assert encoding_of(content.replace("买家".encode(), b"\xff", 1)) == "utf-8"
     assert {encoding_of(content[: len(content) - cut]) for cut in range(4)} == {told}
     (tmp_path / "in" / "2025-01-01").mkdir(parents=True)
     (tmp_path / "in" / "2025-01-01" / "a.csv").write_bytes(content)

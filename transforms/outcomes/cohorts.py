@@ -107,6 +107,14 @@ def with_approvals(loans: DataFrame, events: DataFrame, known_by: date) -> DataF
     return loans.join(approvals, "loan_id", "left")
 
 
+def _approval() -> Column:
+    """Of a seller's loans the largest probability: it is seen where any of them was approved. One without a record was
+    approved by rule.
+    """
+    told = F.max(F.coalesce("approval_probability", F.lit(1.0)))
+    return F.when(F.count("approval_probability") > 0, told)
+
+
 def cohort_outcomes(loans: DataFrame, labels: DataFrame, definition: OutcomeDefinition) -> DataFrame:
     """One row a label (seller_id, as_of): outcome, why, loans, worst_days_past_due, bad_on, exposure_at_default_fen,
     approval_probability, known_on.
@@ -125,7 +133,7 @@ def cohort_outcomes(loans: DataFrame, labels: DataFrame, definition: OutcomeDefi
         F.max("worst_days_past_due").alias("worst_days_past_due"),
         F.min(F.when(F.col("bad_on").isNotNull(), F.struct("bad_on", "bad_why"))).alias("bad"),
         F.sum("exposure_at_default_fen").alias("exposure_at_default_fen"),
-        (F.min("approval_probability") if "approval_probability" in loans.columns else F.lit(None)).alias("approval"),
+        (_approval() if "approval_probability" in loans.columns else F.lit(None)).alias("approval"),
         # a loan without a due event is never followed to the end
         F.when(F.count("followed_on") == F.count(F.lit(1)), F.max("followed_on")).alias("followed_on"),
     )

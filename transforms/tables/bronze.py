@@ -100,6 +100,7 @@ DELIVERIES = Table(
         Column("duplicate", "bigint not null", "records that repeat an accepted one in every field"),
         Column("quarantined", "bigint not null", "records refused"),
         Column("held", "string", "why the delivery was held whole, all its records refused; null where it was not"),
+        Column("mapping", "string", "sha-256 of the mapping that read it; null before it was kept"),
     ),
     checks={"counts_add_up": "records_in = accepted + duplicate + quarantined"},
 )

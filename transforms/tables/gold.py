@@ -65,7 +65,8 @@ OUTCOMES = Table(
         Column(
             "approval_probability",
             "double",
-            "smallest probability with which one of these loans was approved; null where no approval tells one",
+            "largest probability with which one of these loans was approved, 1 where its approval tells none;"
+            " null where none of them tells one",
         ),
     ),
     partitioned_by=("run_id",),
