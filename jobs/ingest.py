@@ -69,7 +69,7 @@ def ingest(
             return _ingest(lake, source, root, arrival_day, today, first, through, again, damaged)
         except DamagedFile as error:
             # a read that failed for another reason, or of another file, may well succeed tomorrow
-            if error.path in damaged or not is_damaged_parquet(source, root, error.path):
+            if error.path in damaged or not is_damaged_parquet(root, error.path):
                 raise
             damaged.add(error.path)
             # what the run that failed has kept

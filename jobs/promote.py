@@ -194,7 +194,8 @@ def _let_the_alias_follow(lake: Lake) -> bool:
     version = int(last.facts["model_version"])
     if alias(registry.tracking_uri, registry.model, CHAMPION) == version:
         return False
-    if run_of(registry.tracking_uri, registry.model, version) != last.facts.get("mlflow_run"):
+    made_by = run_of(registry.tracking_uri, registry.model, version)
+    if made_by is None or made_by != last.facts.get("mlflow_run", made_by):
         # deleted since, or another has its number now: what is signed next takes its place
         return False
     signed = lake.read(SIGNOFFS).filter(F.col("run_id") == last.run_id).collect()[0].asDict(recursive=True)

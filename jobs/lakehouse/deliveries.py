@@ -177,11 +177,11 @@ def require_unchanged(root: str, deliveries: Sequence[Delivery]) -> None:
         raise StepFailure([f"{path}: was changed while it was read: run it again" for path in changed])
 
 
-def is_damaged_parquet(source: Source, root: str, path: str) -> bool:
+def is_damaged_parquet(root: str, path: str) -> bool:
     """Whether a file of the input is Parquet that a second reader cannot read to its end either."""
-    if format_of(path) != "parquet" or not path.startswith(file_system(root)[1]):
+    system, base = file_system(root)
+    if format_of(path) != "parquet" or not path.startswith(base):
         return False
-    system, _ = file_system(root)
     try:
         with system.open_input_file(path) as file:
             for _ in pyarrow.parquet.ParquetFile(file, page_checksum_verification=True).iter_batches():

@@ -239,13 +239,13 @@ def _json_rows(lines: DataFrame, names: Sequence[str], *more: Column) -> DataFra
 
 
 class DamagedFile(StepFailure):
-    """A file that turned out to be damaged in the middle of reading; `path` is the one that pyarrow knows it by."""
+    """A file that Spark could not read to its end; `path` is the one that pyarrow knows it by."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         super().__init__(
-            f"{path}: is damaged: it was found out in the middle of reading. Have it delivered again, or take it out of"
-            " its folder, and run this again"
+            f"{path}: could not be read to its end: it is damaged, or cannot be reached. A delivered file has to be"
+            " delivered again; then run this again"
         )
 
 

@@ -279,7 +279,7 @@ def test_a_flipped_byte_in_parquet_is_told_by_the_files_name(lake: Lake, folder:
     flipped = bytearray(whole)
     flipped[whole.index(b"event 7919")] ^= 1
     (folder / "orders.parquet").write_bytes(flipped)
-    with pytest.raises(DamagedFile, match=r"orders\.parquet: is damaged"):
+    with pytest.raises(DamagedFile, match=r"orders\.parquet: could not be read to its end"):
         check(lake, ledger("*.parquet"), str(folder), 5_000, TODAY)
     # two damaged, and a sound one: that one goes in, and the counts add up
     shutil.copy(folder / "orders.parquet", folder / "too.parquet")

@@ -84,7 +84,7 @@ def test_sweep_and_rebuild_give_what_duckdb_gives(
                 have = dict(zip(names, row, strict=True))
                 want = wanted[have["seller_id"], as_of]
                 assert {name: have[name] for name in want} == want, (have["seller_id"], as_of, seed)
-            assert len(by_sweep) > sellers * 0.8
+            assert len(by_sweep) > sellers * 0.6
             assert {row[0] for row in by_sweep} == {seller for seller, day in wanted if day == as_of}
 
         counted = lake.read(DELIVERIES).selectExpr("sum(records_in)", "sum(duplicate)", "sum(quarantined)").collect()[0]

@@ -83,7 +83,7 @@ def assert_same(have: DataFrame, want: pa.Table, way: str) -> None:
 @pytest.mark.parametrize(
     ("sellers", "as_of_days"),
     [
-        pytest.param(120, (252, 253, 431), id="quick"),
+        pytest.param(120, (252, 431), id="quick"),
         pytest.param(2_500, AS_OF, id="2500", marks=pytest.mark.full),
     ],
 )
