@@ -231,6 +231,14 @@ def masked(text: str) -> str:
     return cut(text[:2]) + "…"
 
 
+def not_in_values(field: str, counted: Sequence[tuple[str, int]], many: int) -> str:
+    """What stands in a field whose `values` do not have it: the commonest values with their counts, of so many."""
+    listed = ", ".join(f"{value} ({count})" for value, count in counted)
+    return f"{field}: not in its values: {listed}" + (
+        f", and {many - len(counted)} more" if many > len(counted) else ""
+    )
+
+
 def cut(text: str, most: int = 24) -> str:
     """A text short enough for a table, without signs that would break a line or a terminal."""
     flat = "".join(sign if sign.isprintable() else " " for sign in text)

@@ -93,7 +93,10 @@ def _ingest(
         key = pseudonym_key(lake) if source.names_persons() else None
         deliveries = [_without(delivery, damaged) for delivery in find_deliveries(source, root, first, through)]
         # a row a delivery: bookkeeping, not data
-        known = {row["delivery_id"]: row["mapping"] for row in run.read(DELIVERIES).collect()}
+        known = {
+            row["delivery_id"]: row["mapping"]
+            for row in run.read(DELIVERIES).select("delivery_id", "mapping").collect()
+        }
         new, earlier = _to_be_taken(deliveries, known, source.digest() if again else None)
         if not new:
             return Report("ingest", {"source": source.name, "deliveries": 0, "known already": len(deliveries)})

@@ -6,7 +6,7 @@ import click
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from conf.skeleton import cut
+from conf.skeleton import cut, not_in_values
 from conf.source import Source, load_source
 from jobs.lakehouse.command import Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake
@@ -76,7 +76,7 @@ def _unmapped(source: Source, refused: DataFrame) -> list[str]:
         return []
     each = refused.select(F.explode(F.array_compact(F.array(*found))).alias("told")).select("told.*")
     of_field = Window.partitionBy("field")
-    counted = (
+    placed = (
         each.groupBy("field", "value")
         .count()
         .withColumns(
@@ -86,14 +86,10 @@ def _unmapped(source: Source, refused: DataFrame) -> list[str]:
             }
         )
     )
-    by_field: dict[tuple[str, int], list[str]] = {}
-    for row in counted.filter(F.col("place") <= LISTED_VALUES).orderBy("field", "place").collect():
-        by_field.setdefault((row["field"], row["values"]), []).append(f"{cut(row['value'])} ({row['count']})")
-    return [
-        f"{field}: not in its values: {', '.join(listed)}"
-        + (f", and {many - len(listed)} more" if many > len(listed) else "")
-        for (field, many), listed in by_field.items()
-    ]
+    by_field: dict[tuple[str, int], list[tuple[str, int]]] = {}
+    for row in placed.filter(F.col("place") <= LISTED_VALUES).orderBy("field", "place").collect():
+        by_field.setdefault((row["field"], row["values"]), []).append((cut(row["value"]), row["count"]))
+    return [not_in_values(field, counted, many) for (field, many), counted in by_field.items()]
 
 
 @step("quarantine", "seller-credit quarantine --source marketplace --examples 2")

@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 
 from conf.errors import UserError
 from conf.events import EVENTS, Field
-from conf.skeleton import MASKED, SeenColumn, SeenFiles, cut, masked, skeleton
+from conf.skeleton import MASKED, SeenColumn, SeenFiles, cut, masked, not_in_values, skeleton
 from conf.source import TO_BE_FILLED_IN, Feed, FieldMapping, Source, load_source, source_names
 from jobs.lakehouse.command import Invocation, Report, run_command, step
 from jobs.lakehouse.deliveries import (
@@ -213,9 +213,7 @@ def _report(
         lines.append(f"{name}: files {files[name]}; sampled {feed.taken} records, {feed.good} of them good")
         lines += [f"  {count:6} {reason}" for reason, count in feed.reasons.most_common()]
         for field, values in feed.unmapped.items():
-            listed = ", ".join(f"{value} ({count})" for value, count in values.most_common(_LISTED))
-            more = f", and {len(values) - _LISTED} more" if len(values) > _LISTED else ""
-            lines.append(f"  {field}: not in its values: {listed}{more}")
+            lines.append(f"  {not_in_values(field, values.most_common(_LISTED), len(values))}")
         free = [f.name for f in EVENTS[feed.feed.event] if f.name not in feed.feed.fields]
         lines += [f"  not mapped: {', '.join(free)}"] if free else []
         if feed.taken and not feed.good:

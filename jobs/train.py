@@ -106,14 +106,15 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
                 )
                 found = _under_pseudonyms(found, key)
                 figures = figures_of(found, champion.version if champion else None)
-                since = unjudged or _since(lake, champion, fit, plan, made_by, policy)
-                card = _card(run, fit, found, plan, figures, made_by, trainer, since, tuning)
+                facts = _facts(plan, made_by, policy)
+                since = unjudged or _since(lake, champion, fit, facts)
+                card = _card(run, fit, found, plan, facts, figures, made_by, trainer, since, tuning)
                 version, mlflow_run = register(
                     settings.tracking_uri,
                     settings.experiment,
                     settings.model,
                     fit.model,
-                    _evidence(run, fit, found, plan, figures, card, made_by, trainer, policy),
+                    _evidence(run, fit, found, plan, facts, figures, card, made_by, trainer),
                 )
         except UnfitError as error:
             raise StepFailure(f"train: {error}") from None
@@ -126,7 +127,7 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
             "mlflow_run": mlflow_run,
             "trainer": trainer,
             "request": asked,
-            **_facts(plan, made_by, policy),
+            **facts,
         }
         run.publish()
     return _report(found, fit, f"{settings.model} {version}", card)
@@ -260,6 +261,7 @@ def _card(
     fit: Fitted,
     found: Findings,
     plan: Plan,
+    facts: Mapping[str, str],
     figures: Mapping[str, float],
     made_by: Published,
     trainer: str,
@@ -281,14 +283,12 @@ def _card(
         trained={
             "training set": made_by.run_id,
             "known by": made_by.facts.get("known_by", "-"),
-            "judged by": _judged_by(plan),
+            "judged by": facts["judged_by"],
             "trained by": trainer,
             "calibration": "affine on the margin, fitted on groups that the model did not see",
             "reference of the reasons": f"{reference.chosen}, {reference.sellers:,} rows" if reference else "none",
-            name_of(plan.algorithm): ", ".join(
-                f"{name} {value}" for name, value in settings_of(plan.algorithm).items()
-            ),
-            "catalogue": made_by.facts["catalogue"][:12],
+            facts["algorithm"]: facts["settings"],
+            "catalogue": facts["catalogue"],
             "code": code_version(),
             "tables": ", ".join(
                 f"{table.name} version {lake.published_version(table)}" for table in (TRAINING_SET, OUTCOMES, SELLERS)
@@ -307,14 +307,11 @@ def _card(
     )
 
 
-def _since(
-    lake: Lake, champion: Loaded | None, fit: Fitted, plan: Plan, made_by: Published, policy: Policy
-) -> list[str]:
+def _since(lake: Lake, champion: Loaded | None, fit: Fitted, now: Mapping[str, str]) -> list[str]:
     """What is different from the version that scores now."""
     if champion is None:
         return ["There is no champion yet: this is the first version."]
     before = training_of(lake, champion.version).facts
-    now = _facts(plan, made_by, policy)
     features = fit.inputs.features
     new = [name for name in features if name not in champion.features]
     gone = [name for name in champion.features if name not in features]
@@ -334,11 +331,11 @@ def _evidence(
     fit: Fitted,
     found: Findings,
     plan: Plan,
+    facts: Mapping[str, str],
     figures: Mapping[str, float],
     card: Card,
     made_by: Published,
     trainer: str,
-    policy: Policy,
 ) -> Evidence:
     lake = run.lake
     plots = plots_of(card)
@@ -359,8 +356,8 @@ def _evidence(
             "trainer": trainer,
             "git_commit": code_version(),
             "catalogue": made_by.facts["catalogue"],
-            "policy": f"{policy.name} {policy.version} {policy.digest()[:12]}",
-            "algorithm": name_of(plan.algorithm),
+            "policy": facts["policy"],
+            "algorithm": facts["algorithm"],
             "simulated": str(lake.is_simulated()),
         },
         description=to_markdown(card),

@@ -3,7 +3,7 @@
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from transforms.features.states.state import State
+from transforms.features.states.state import State, sum_of_squares
 from transforms.windows.asked import Asked
 
 ITEM_DAYS = 90
@@ -48,14 +48,13 @@ CATEGORY_STATES = (
 
 def item_states_at(items: DataFrame, asked: Asked) -> DataFrame:
     """(seller_id, as_of) with ITEM_STATES, from silver.seller_item_day. Only sellers with a sale in the window."""
-    exact = F.col("fen").cast("decimal(19,0)")
     return (
         _standing(items, "item_id", asked)
         .groupBy(*_LABEL)
         .agg(
             F.count(F.lit(1)).alias("items_sold"),
-            F.sum("fen").alias("item_fen"),
-            F.sum((exact * exact).cast("decimal(38,0)")).cast("decimal(38,0)").alias("item_square_fen"),
+            F.sum("paid_fen").alias("item_fen"),
+            sum_of_squares("paid_fen").alias("item_square_fen"),
         )
     )
 
@@ -84,7 +83,7 @@ def category_states_at(items: DataFrame, asked: Asked) -> DataFrame:
         .groupBy(*_LABEL)
         .agg(
             F.count(F.lit(1)).alias("categories_sold"),
-            F.sum("fen").alias("category_fen"),
+            F.sum("paid_fen").alias("category_fen"),
             F.sum(usual).alias("category_usual_fen"),
         )
     )
@@ -93,9 +92,8 @@ def category_states_at(items: DataFrame, asked: Asked) -> DataFrame:
 def _standing(items: DataFrame, of: str, asked: Asked) -> DataFrame:
     """A row a label and item, or category, of which an order of the window stands."""
     sold = asked.only(asked.of_windows(items.filter(F.col(of).isNotNull()), ITEM_DAYS))
-    sums = {"orders": "orders", "pieces": "pieces", "paid_fen": "fen"}
     return (
         sold.groupBy(*_LABEL, of)
-        .agg(*(F.sum(name).alias(alias) for name, alias in sums.items()))
+        .agg(*(F.sum(name).alias(name) for name in ("orders", "pieces", "paid_fen")))
         .filter(F.col("orders") > 0)
     )

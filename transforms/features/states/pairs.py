@@ -3,7 +3,7 @@
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from transforms.features.states.state import State
+from transforms.features.states.state import State, sum_of_squares
 from transforms.windows.asked import Asked
 
 PAIR_DAYS = 90
@@ -58,7 +58,6 @@ def pair_states_at(pairs: DataFrame, payees: DataFrame, asked: Asked) -> DataFra
         .withColumn("shops", F.count(F.lit(1)).over(by_buyer))
     )
     was_here = F.col("month_before") > 0
-    exact = F.col("fen").cast("decimal(19,0)")
     by_seller = Window.partitionBy("seller_id", "as_of").orderBy(F.desc("fen"), "buyer_id")
     top = (
         each.withColumn("place", F.row_number().over(by_seller))
@@ -70,7 +69,7 @@ def pair_states_at(pairs: DataFrame, payees: DataFrame, asked: Asked) -> DataFra
         each.groupBy("seller_id", "as_of")
         .agg(
             F.sum("fen").alias("buyer_fen"),
-            F.sum((exact * exact).cast("decimal(38,0)")).cast("decimal(38,0)").alias("buyer_square_fen"),
+            sum_of_squares("fen").alias("buyer_square_fen"),
             F.count(F.lit(1)).alias("buyers_counted"),
             _count(F.col("shops") == 1).alias("buyers_here_alone"),
             _count(was_here).alias("buyers_before_30d"),

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
 MadeOf = Literal["additive", "pair", "item", "day series", "loan", "profile", "graph"]
 """additive: sums of day tiles; pair: what a seller and a buyer have done; item: what a seller sold of an item; day
 series: a seller's days in order; loan: the loan book; profile: versions of the seller's profile; graph: the connected
@@ -23,3 +26,9 @@ class State:
     meaning: str
     needs: tuple[str, ...] = ()
     none: str | None = None
+
+
+def sum_of_squares(fen: str) -> Column:
+    """The squares of amounts in fen, summed exactly: they pass what a bigint holds."""
+    exact = F.col(fen).cast("decimal(19,0)")
+    return F.sum((exact * exact).cast("decimal(38,0)")).cast("decimal(38,0)")
