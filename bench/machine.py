@@ -7,8 +7,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, cast
+
+from pyspark.sql import SparkSession
+
+from jobs.lakehouse.cost import newest_stage, stages
 
 
 def described(*packages: str) -> str:
@@ -73,3 +79,29 @@ def measured() -> Iterator[list[float]]:
         looking.join()
         tree.look()
         told += [wall, tree.processor_seconds - began]
+
+
+@dataclass
+class Tasks:
+    """Spark's tasks of a block of code, once it has ended."""
+
+    longest_seconds: float = 0.0
+    largest_megabytes: float = 0.0
+    """The most execution memory (sorts, hash tables) that one task held at a time, as Spark accounts for it."""
+
+
+@contextmanager
+def tasks_of(spark: SparkSession) -> Iterator[Tasks]:
+    """The longest task of a block, and the largest."""
+    before, told = newest_stage(spark), Tasks()
+    yield told
+    store = cast(Any, spark.sparkContext._jsc).sc().statusStore()
+    for stage in stages(spark):
+        if stage["stageId"] > before and stage["status"] == "COMPLETE":
+            tasks = store.taskList(stage["stageId"], stage["attemptId"], 100_000)
+            for place in range(tasks.size()):
+                duration, metrics = tasks.apply(place).duration(), tasks.apply(place).taskMetrics()
+                if duration.isDefined():
+                    told.longest_seconds = max(told.longest_seconds, duration.get() / 1000)
+                if metrics.isDefined():
+                    told.largest_megabytes = max(told.largest_megabytes, metrics.get().peakExecutionMemory() / 2**20)

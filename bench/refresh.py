@@ -1,18 +1,19 @@
-"""What a day's refresh costs: the engine's advance against plain Spark, written naively and well, and against DuckDB.
+"""What a day's refresh costs: the engine's advance against plain Spark, naive and well written, DuckDB and Polars.
 
     python -m bench.refresh --events 20000000 --out /tmp/refresh
 
 All ways give 12 additive measures, and with buyers 4 more, over 5 windows of every seller, as Parquet, from the same
 events: the engine from its lake, the others from the Parquet files of bronze. The engine's day is all that `aggregate`
-does with the day's news (tiles, buyers, loan book; this ledger tells no items), the state of the new day, and the wide
-table.
+does with the day's news (tiles, buyers, items, loan book), the state of the new day, and the wide table.
 
 Cold is a process of its own, from its start to its end. Warm is a round in one process in which each way has been run
-before; ways alternate, and medians are told. Processor seconds are those of the whole process tree. A result that is
-not the same as DuckDB's stops the run. Writes refresh.md, refresh.json and refresh.png into the folder.
+before; ways alternate, and medians are told. Processor seconds are those of the whole process tree; of Spark's tasks
+the longest and the one with most execution memory are told too. A result that is not the same as DuckDB's stops the
+run. Writes refresh.md, refresh.json and refresh.png into the folder.
 """
 
 import json
+import math
 import os
 import secrets
 import shutil
@@ -31,7 +32,7 @@ from matplotlib.figure import Figure
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from bench.machine import Tree, described, measured
+from bench.machine import Tree, described, measured, tasks_of
 from conf.settings import load_settings
 from jobs.aggregate import aggregate
 from jobs.lakehouse.lake import Lake
@@ -64,6 +65,7 @@ ADDITIVE = (
     "rating_stars",
 )
 BUYERS = ("active_days", "last_buyers", "first_buyers", "second_last_buyers")
+SHARE_OF_ONE = 5
 ROUNDS = 4
 """Days that follow the history: the first round warms up, the others are measured."""
 
@@ -77,6 +79,26 @@ class Cost:
     is_cold: bool
     wall_seconds: float
     processor_seconds: float
+    process_megabytes: float | None = None
+    """Of the largest process; cold, since a process keeps what an earlier way made it take."""
+    longest_task_seconds: float | None = None
+    largest_task_megabytes: float | None = None
+    """Execution memory, as Spark accounts for it."""
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Events of some days, the news of the measured ones included."""
+
+    events: int
+    days: int
+    sellers: int
+    is_skewed: bool = False
+    """One event in SHARE_OF_ONE is one seller's."""
+
+    @property
+    def last_day(self) -> date:
+        return FIRST_DAY + timedelta(days=self.days - 1)
 
 
 def wanted(with_buyers: bool) -> WindowSums:
@@ -86,25 +108,26 @@ def wanted(with_buyers: bool) -> WindowSums:
 # ---- the ledger ------------------------------------------------------------
 
 
-def events_sql(events: int, days: int) -> str:
-    """Events of `days` days: busy and quiet sellers, 2 % up to 20 days late, 1 in 200 paid orders taken back."""
-    sellers = max(events // 500, 100)
+def events_sql(ledger: Ledger) -> str:
+    """Events of the days: busy and quiet sellers, 2 % up to 20 days late, 1 in 200 paid orders taken back."""
+    busy = f"floor({ledger.sellers} * power(hash(i, 1) / 18446744073709551616.0, 2))::bigint"
+    seller = f"case when hash(i, 12) % {SHARE_OF_ONE} = 0 then 0 else {busy} end" if ledger.is_skewed else busy
+    # a seller with a fifth of all has as many buyers and items for its orders as the others
+    of_one = f"case when seller = 0 then {ledger.sellers // SHARE_OF_ONE} else 1 end" if ledger.is_skewed else "1"
     each = f"""
-        select i,
-            printf('S%07d', floor({sellers} * power(hash(i, 1) / 18446744073709551616.0, 2))::bigint) as seller_id,
-            hash(i, 2) % 250 as buyer,
+        select i, {seller} as seller,
             (hash(i, 3) % 100) as chance,
-            (i * {days} // {events})::int as after,
+            (i * {ledger.days + ROUNDS} // {ledger.events})::int as after,
             case when hash(i, 5) % 50 = 0 then (hash(i, 6) % 21)::int else 0 end as late,
             1000 + hash(i, 7) % 99000 as amount
-        from range({events}) t(i)
+        from range({ledger.events}) t(i)
     """
     row = f"""
-        select i, seller_id, md5(seller_id || '/' || buyer) as buyer_id,
+        select i, printf('S%07d', seller) as seller_id, md5(seller || '/' || hash(i, 2) % (250 * {of_one})) as buyer_id,
             case when chance < 60 then 'paid' when chance < 78 then 'shipped' when chance < 84 then 'confirmed'
                 when chance < 90 then 'rated' when chance < 95 then 'cancelled' else 'refunded' end as kind,
             date '{FIRST_DAY}' + after as event_day, date '{FIRST_DAY}' + after + late as arrival_day,
-            amount::bigint as amount_fen, 1 as sign
+            amount::bigint as amount_fen, 1 as sign, hash(i, 13) % (20 * {of_one}) as item
         from ({each})
     """
     return f"""
@@ -116,34 +139,35 @@ def events_sql(events: int, days: int) -> str:
             event_day, arrival_day, seller_id, buyer_id, kind, amount_fen, sign::int as sign,
             case when kind = 'shipped' then (hash(i, 10) % 96)::double end as hours_since_paid,
             case when kind = 'rated' then (1 + hash(i, 11) % 5)::int end as rating,
+            case when kind = 'paid' then seller_id || '/' || item end as item_id,
+            case when kind = 'paid' then 'category ' || item % 3 end as category,
             event_day::timestamp as happened_at, printf('%015d', i) as order_id
         from (select * from e union all by name select * from corrected) order by arrival_day
     """
 
 
-def build(lake: Lake, out: Path, events: int, days: int) -> None:
+def build(lake: Lake, out: Path, ledger: Ledger) -> None:
     """The lake with all bronze, history closed, and the state as of the day after it; what stands is not made again."""
     if lake.last_run("ingest") is None:
-        _fill_bronze(lake, out, events, days)
-    last = FIRST_DAY + timedelta(days=days - 1)
+        _fill_bronze(lake, out, ledger)
     with measured() as told:
-        closed = aggregate(lake, last).values
+        closed = aggregate(lake, ledger.last_day).values
     click.echo(f"aggregate of history: {told[0]:.0f} s, {told[1]:.0f} processor s; {closed}")
-    as_of = last + timedelta(days=1)
+    as_of = ledger.last_day + timedelta(days=1)
     labels = known_sellers(lake.read(SELLERS), lake.read(SELLER_DAY), EverySeller(as_of))
     for with_buyers in (True, False):
         sums = wanted(with_buyers)
-        if not (Path(_state(out, as_of, with_buyers)) / "_SUCCESS").exists():
+        if not (Path(state_path(out, as_of, with_buyers)) / "_SUCCESS").exists():
             state = state_of(sweep(lake.read(SELLER_DAY), labels, sums), sums)
-            state.write.mode("overwrite").parquet(_state(out, as_of, with_buyers))
+            state.write.mode("overwrite").parquet(state_path(out, as_of, with_buyers))
 
 
-def _fill_bronze(lake: Lake, out: Path, events: int, days: int) -> None:
+def _fill_bronze(lake: Lake, out: Path, ledger: Ledger) -> None:
     files = out / "events"
     shutil.rmtree(files, ignore_errors=True)
     files.mkdir()
     duckdb.sql(f"set temp_directory = '{out / 'duckdb'}'")
-    duckdb.sql(f"copy ({events_sql(events, days + ROUNDS)}) to '{files}' (format parquet, file_size_bytes '200MB')")
+    duckdb.sql(f"copy ({events_sql(ledger)}) to '{files}' (format parquet, file_size_bytes '200MB')")
     told = lake.spark.read.parquet(str(files)).withColumns(
         {
             "arrival_month": F.date_format("arrival_day", "yyyy-MM"),
@@ -158,12 +182,15 @@ def _fill_bronze(lake: Lake, out: Path, events: int, days: int) -> None:
         run.append(ORDER_EVENTS, told.select(*columns))
         for table in (PAYMENT_EVENTS, LOAN_EVENTS, SELLERS):
             run.append(table, lake.read(table))
-        run.facts = {"kinds_told": "order_event.paid", "simulated": "True"}
+        run.facts = {
+            "kinds_told": "order_event.paid,order_event.item_id,order_event.category",
+            "simulated": "True",
+        }
         run.publish()
     shutil.rmtree(files)
 
 
-def _state(out: Path, as_of: date, with_buyers: bool) -> str:
+def state_path(out: Path, as_of: date, with_buyers: bool) -> str:
     return str(out / f"state-{as_of}{'-buyers' if with_buyers else ''}")
 
 
@@ -186,11 +213,17 @@ def by_engine(lake: Lake, out: Path, as_of: date, with_buyers: bool, result: str
         in_event_order(of_day).write.format("delta").mode("overwrite").save(path)
         before = lake.read(SELLER_DAY).filter(F.col("arrival_day") < F.lit(yesterday))
         tiles = before.unionByName(lake.spark.read.format("delta").load(path))
-    state = lake.spark.read.parquet(_state(out, yesterday, with_buyers))
-    path = _state(out, as_of, with_buyers)
-    advance(state, tiles, yesterday, as_of, sums).write.mode("overwrite").parquet(path)
-    now = lake.spark.read.parquet(path)
+    carry_on(lake, out, tiles, as_of, with_buyers)
+    now = lake.spark.read.parquet(state_path(out, as_of, with_buyers))
     sums_of(now, lake.read(SELLERS), as_of, sums).write.mode("overwrite").parquet(result)
+
+
+def carry_on(lake: Lake, out: Path, tiles: DataFrame, as_of: date, with_buyers: bool) -> None:
+    """The state of a day from that of the day before, and what tiles entered and left the windows."""
+    yesterday = as_of - timedelta(days=1)
+    state = lake.spark.read.parquet(state_path(out, yesterday, with_buyers))
+    new = advance(state, tiles, yesterday, as_of, wanted(with_buyers))
+    new.write.mode("overwrite").parquet(state_path(out, as_of, with_buyers))
 
 
 def _known(lake: Lake, as_of: date) -> DataFrame:
@@ -264,7 +297,7 @@ def _write(wide: DataFrame, as_of: date, with_buyers: bool, result: str) -> None
 def by_duckdb(lake: Lake, out: Path, as_of: date, with_buyers: bool, result: str) -> None:
     """The same plan as SQL on the same files, as Parquet."""
     shutil.rmtree(result, ignore_errors=True)
-    duck = duckdb.connect(config={"threads": os.cpu_count() or 1, "temp_directory": str(out / "duckdb")})
+    duck = duckdb.connect(config={"threads": cores_of(lake), "temp_directory": str(out / "duckdb")})
     known = f"event_day < date '{as_of}' and arrival_day < date '{as_of}'"
     files = f"read_parquet('{lake.path(ORDER_EVENTS)}/*/*.parquet', hive_partitioning = true)"
     within = {n: f"event_day >= date '{as_of - timedelta(days=n)}'" for n in WINDOWS}
@@ -301,13 +334,66 @@ def by_duckdb(lake: Lake, out: Path, as_of: date, with_buyers: bool, result: str
     )
 
 
+def by_polars(lake: Lake, out: Path, as_of: date, with_buyers: bool, result: str) -> None:
+    """The same plan in Polars' streaming engine, on the same files."""
+    # its pool of threads is made by the import, of the size that the environment says then
+    import polars as pl
+
+    def within(days: int) -> pl.Expr:
+        return pl.col("event_day") >= as_of - timedelta(days=days)
+
+    def counted(condition: pl.Expr, measure: str, days: int) -> pl.Expr:
+        return condition.sum().cast(pl.Int64).alias(column_of(measure, days))
+
+    files = pl.scan_parquet(f"{lake.path(ORDER_EVENTS)}/*/*.parquet", hive_partitioning=True)
+    known = files.filter((pl.col("event_day") < as_of) & (pl.col("arrival_day") < as_of))
+    wide = (
+        known.with_columns(pl.sql_expr(MEASURES[name].sql).alias(name) for name in ADDITIVE)
+        .group_by("seller_id")
+        .agg(
+            pl.col("event_day").min().alias("first_day"),
+            *(
+                pl.when(within(days)).then(pl.col(name)).otherwise(0).sum().alias(column_of(name, days))
+                for name in ADDITIVE
+                for days in WINDOWS
+            ),
+        )
+    )
+    if with_buyers:
+        paid = known.filter(pl.col("kind") == "paid")
+        pair_days = paid.group_by("seller_id", "buyer_id", "event_day").agg(pl.col("sign").sum().alias("orders"))
+        orders = (pl.when(within(n)).then(pl.col("orders")).otherwise(0).sum().alias(f"orders_{n}") for n in WINDOWS)
+        pairs = pair_days.filter(pl.col("orders") > 0).group_by("seller_id", "buyer_id")
+        buyers = (
+            pairs.agg(pl.col("event_day").min(), *orders)
+            .group_by("seller_id")
+            .agg(
+                *(counted(pl.col(f"orders_{n}") > 0, "last_buyers", n) for n in WINDOWS),
+                *(counted(pl.col(f"orders_{n}") > 1, "second_last_buyers", n) for n in WINDOWS),
+                *(counted(within(n), "first_buyers", n) for n in WINDOWS),
+            )
+        )
+        days = paid.group_by("seller_id", "event_day").agg(pl.col("sign").sum().alias("orders"))
+        active = (
+            days.filter(pl.col("orders") > 0)
+            .group_by("seller_id")
+            .agg(*(counted(within(n), "active_days", n) for n in WINDOWS))
+        )
+        wide = wide.join(buyers, on="seller_id", how="left").join(active, on="seller_id", how="left")
+    columns = (pl.col(column_of(*sum_)).fill_null(0).cast(pl.Int64) for sum_ in wanted(with_buyers))
+    shutil.rmtree(result, ignore_errors=True)
+    Path(result).mkdir()
+    wide.select("seller_id", pl.lit(as_of).alias("as_of"), "first_day", *columns).sink_parquet(f"{result}/0.parquet")
+
+
 WAYS: dict[str, Callable[[Lake, Path, date, bool, str], None]] = {
     "engine": by_engine,
     "plain Spark, written well": by_plain_spark,
     "DuckDB": by_duckdb,
+    "Polars": by_polars,
     "plain Spark, COUNT(DISTINCT)": by_naive_spark,
 }
-EXACT = ("engine", "plain Spark, written well", "DuckDB")
+EXACT = ("engine", "plain Spark, written well", "DuckDB", "Polars")
 
 
 # ---- the measuring ------------------------------------------------------------
@@ -330,32 +416,44 @@ def _result(out: Path, way: str) -> str:
     return str(out / f"result-{way.replace(' ', '-').replace('(', '').replace(')', '').replace(',', '')}")
 
 
-def open_lake(out: Path) -> Lake:
-    told = [f"lake.root={out / 'lake'}", f"pseudonyms.key_file={out / 'key'}", "spark.driver_memory=4g"]
+def open_lake(out: Path, cores: int, memory: str) -> Lake:
+    told = [
+        f"lake.root={out / 'lake'}",
+        f"pseudonyms.key_file={out / 'key'}",
+        f"spark.master=local[{cores}]",
+        f"spark.driver_memory={memory}",
+    ]
     settings = load_settings("local", {}, told)
     return Lake(spark_session(settings), settings)
 
 
-def rounds(out: Path, days: int, naive: bool) -> list[Cost]:
+def cores_of(lake: Lake) -> int:
+    return lake.spark.sparkContext.defaultParallelism
+
+
+def rounds(lake: Lake, out: Path, days: int, naive: bool) -> list[Cost]:
     """Warm: every way once a day, on the days after the history; the first day warms up."""
-    lake, costs = open_lake(out), list[Cost]()
+    costs: list[Cost] = []
     for number in range(1, ROUNDS):
         as_of = FIRST_DAY + timedelta(days=days + number)
         for with_buyers in (True, False):
             ways = [way for way in WAYS if way in EXACT or (naive and number == 1 and with_buyers)]
             for way in ways if number % 2 else reversed(ways):
-                with measured() as told:
+                with measured() as told, tasks_of(lake.spark) as tasks:
                     WAYS[way](lake, out, as_of, with_buyers, _result(out, way))
-                click.echo(f"{as_of} {way}, {'with' if with_buyers else 'without'} buyers: {told}")
+                of_spark = (tasks.longest_seconds, tasks.largest_megabytes) if tasks.longest_seconds else (None, None)
+                cost = Cost(way, with_buyers, False, told[0], told[1], None, *of_spark)
+                click.echo(f"{as_of} {cost}")
                 if number > 1 or way not in EXACT:
-                    costs.append(Cost(way, with_buyers, False, *told))
+                    costs.append(cost)
             require_same(out, with_buyers, list(EXACT))
     return costs
 
 
-def cold(out: Path, way: str, days: int, with_buyers: bool) -> Cost:
+def cold(out: Path, way: str, days: int, with_buyers: bool, cores: int, memory: str) -> Cost:
     """A process of its own, on a copy of the lake, so that the engine has the day before it again."""
     words = [sys.executable, "-m", "bench.refresh", "--out", str(out), "--days", str(days), "--only", way]
+    words += ["--cores", str(cores), "--memory", memory]
     started = time.monotonic()
     with subprocess.Popen([*words, *(["--buyers"] if with_buyers else [])], stdout=subprocess.DEVNULL) as process:
         tree = Tree(process.pid)
@@ -364,48 +462,55 @@ def cold(out: Path, way: str, days: int, with_buyers: bool) -> Cost:
             time.sleep(0.1)
     if process.returncode:
         raise click.ClickException(f"cold {way}: it ended with {process.returncode}")
-    return Cost(way, with_buyers, True, time.monotonic() - started, tree.processor_seconds)
+    return Cost(way, with_buyers, True, time.monotonic() - started, tree.processor_seconds, tree.peak_megabytes)
 
 
 # ---- the report ------------------------------------------------------------
 
 
-def report(out: Path, events: int, days: int, costs: list[Cost]) -> None:
-    sellers = duckdb.execute(f"select count(*) from read_parquet('{_result(out, 'DuckDB')}/*.parquet')").fetchall()[0][
-        0
-    ]
+def report(out: Path, ledger: Ledger, cores: int, costs: list[Cost]) -> None:
     head = [
         f"`python -m bench.refresh {' '.join(sys.argv[1:])}`",
         "",
-        f"{events:,} events of {sellers:,} sellers in {days} days; 12 measures, and 4 of buyers, by 5 windows."
-        f" {described('pyspark', 'delta-spark', 'duckdb')}.",
+        f"{ledger.events:,} events of {ledger.sellers:,} sellers in {ledger.days + ROUNDS} days, {cores} cores used;"
+        f" 12 measures, and 4 of buyers, by 5 windows. {described('pyspark', 'delta-spark', 'duckdb', 'polars')}.",
         "",
-        "| | | processor s | wall s | engine is cheaper by | faster by | runs |",
-        "|---|---|---|---|---|---|---|",
+        "| | | processor s | wall s | engine is cheaper by | faster by | longest task s | largest task MB"
+        " | largest process MB | runs |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    told = {(c.with_buyers, c.is_cold, c.way): [x for x in costs if _kind(x) == _kind(c)] for c in costs}
+    ordered = sorted(costs, key=lambda cost: (not cost.with_buyers, cost.is_cold, list(WAYS).index(cost.way)))
+    told = {_kind(cost): [other for other in costs if _kind(other) == _kind(cost)] for cost in ordered}
     lines, table = [], []
-    for (with_buyers, is_cold, way), runs in sorted(told.items(), key=lambda item: (not item[0][0], item[0][1])):
-        processor, wall = (median(getattr(c, name) for c in runs) for name in ("processor_seconds", "wall_seconds"))
+    for (with_buyers, is_cold, way), runs in told.items():
+        figures = {name: _median(runs, name) for name in FIGURES}
         engine = told.get((with_buyers, is_cold, "engine"), runs)
-        ratio = processor / median(c.processor_seconds for c in engine)
-        faster = wall / median(c.wall_seconds for c in engine)
+        ratios = [_median(runs, name) / _median(engine, name) for name in ("processor_seconds", "wall_seconds")]
         what = f"{'with' if with_buyers else 'without'} buyers, {'cold' if is_cold else 'warm'}"
-        lines.append(f"| {what} | {way} | {processor:.1f} | {wall:.1f} | {ratio:.1f}x | {faster:.1f}x | {len(runs)} |")
-        table.append({"what": what, "way": way, "processor_seconds": processor, "wall_seconds": wall, "ratio": ratio})
+        seconds, wall, *rest = figures.values()
+        cells = [what, way, f"{seconds:.1f}", f"{wall:.1f}", *(f"{ratio:.1f}x" for ratio in ratios)]
+        cells += ["" if math.isnan(value) else f"{value:.1f}" for value in rest]
+        lines.append(f"| {' | '.join(cells)} | {len(runs)} |")
+        table.append({"what": what, "way": way, **figures, "ratio": ratios[0]})
     (out / "refresh.md").write_text("\n".join([*head, *lines]) + "\n")
-    (out / "refresh.json").write_text(
-        json.dumps({"events": events, "medians": table, "runs": [vars(c) for c in costs]})
-    )
-    figure = Figure(figsize=(9, 5), layout="constrained")
+    told_as = {"ledger": vars(ledger), "cores": cores, "medians": table, "runs": [vars(c) for c in costs]}
+    (out / "refresh.json").write_text(json.dumps(told_as).replace("NaN", "null"))
+    figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.subplots()
     labels = [f"{row['way']}\n{row['what']}" for row in table]
-    axes.barh(labels, [row["processor_seconds"] for row in table])
+    axes.barh(labels, [_median(runs, "processor_seconds") for runs in told.values()])
     axes.invert_yaxis()
     axes.set_xlabel("processor seconds")
     axes.set_xscale("log")
     figure.savefig(out / "refresh.png", dpi=120)
     click.echo("\n".join([*head, *lines]))
+
+
+FIGURES = ("processor_seconds", "wall_seconds", "longest_task_seconds", "largest_task_megabytes", "process_megabytes")
+
+
+def _median(runs: list[Cost], name: str) -> float:
+    return median(math.nan if (value := getattr(cost, name)) is None else value for cost in runs)
 
 
 def _kind(cost: Cost) -> tuple[bool, bool, str]:
@@ -415,38 +520,64 @@ def _kind(cost: Cost) -> tuple[bool, bool, str]:
 @click.command()
 @click.option("--events", default=2_000_000, show_default=True, help="Events in the days.")
 @click.option("--days", default=400, show_default=True, help="Days of history before the measured ones.")
+@click.option("--sellers", type=int, help="How many share the events [default: one to 500 events].")
+@click.option("--skewed", is_flag=True, help="One seller has a fifth of all events.")
+@click.option("--cores", default=os.cpu_count() or 1, show_default=True, help="That each way may use.")
+@click.option("--memory", default="4g", show_default=True, help="Heap of the one JVM: driver and tasks.")
 @click.option("--naive/--no-naive", default=True, help="Also the way with a COUNT(DISTINCT) a window, once.")
 @click.option("--colds/--no-colds", default=True, help="Also each way in a process of its own.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="New folder; the lake lies there.")
 @click.option("--only", help="Run one way once, on a copy of the lake: what a cold run does.")
 @click.option("--buyers", is_flag=True, help="With --only: with buyers.")
-def main(events: int, days: int, naive: bool, colds: bool, out: Path, only: str | None, buyers: bool) -> None:
+def main(
+    events: int,
+    days: int,
+    sellers: int | None,
+    skewed: bool,
+    cores: int,
+    memory: str,
+    naive: bool,
+    colds: bool,
+    out: Path,
+    only: str | None,
+    buyers: bool,
+) -> None:
     """Measure a day's refresh and write refresh.md."""
+    os.environ["POLARS_MAX_THREADS"] = str(cores)
     as_of = FIRST_DAY + timedelta(days=days + 1)
     if only is not None:
-        WAYS[only](open_lake(out), out, as_of, buyers, _result(out, only))
+        WAYS[only](open_lake(out, cores, memory), out, as_of, buyers, _result(out, only))
         return
-    if not (out / "key").exists():
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "key").write_text(secrets.token_hex(32))
-    # the last that building writes
-    if not (Path(_state(out, FIRST_DAY + timedelta(days=days), False)) / "_SUCCESS").exists():
-        build(open_lake(out), out, events, days)
+    ledger = Ledger(events, days, sellers or max(events // 500, 100), skewed)
+    lake = prepared(out, ledger, cores, memory)
     costs: list[Cost] = []
     if colds:
-        open_lake(out).spark.stop()
+        lake.spark.stop()
         for with_buyers in (True, False):
             for way in EXACT:
                 if way == "engine" and with_buyers:
                     shutil.copytree(out / "lake", out / "lake-before")
-                costs.append(cold(out, way, days, with_buyers))
+                costs.append(cold(out, way, days, with_buyers, cores, memory))
                 if way == "engine" and with_buyers:
                     shutil.rmtree(out / "lake")
                     (out / "lake-before").rename(out / "lake")
                 click.echo(costs[-1])
             require_same(out, with_buyers, list(EXACT))
-    costs += rounds(out, days, naive)
-    report(out, events, days, costs)
+        lake = open_lake(out, cores, memory)
+    costs += rounds(lake, out, days, naive)
+    report(out, ledger, cores, costs)
+
+
+def prepared(out: Path, ledger: Ledger, cores: int, memory: str) -> Lake:
+    """The lake of a folder, built unless it stands there already."""
+    if not (out / "key").exists():
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "key").write_text(secrets.token_hex(32))
+    lake = open_lake(out, cores, memory)
+    # the last that building writes
+    if not (Path(state_path(out, ledger.last_day + timedelta(days=1), False)) / "_SUCCESS").exists():
+        build(lake, out, ledger)
+    return lake
 
 
 if __name__ == "__main__":

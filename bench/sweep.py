@@ -17,16 +17,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from bench.machine import described, measured
+from bench.machine import described, measured, tasks_of
 from bench.refresh import ADDITIVE, WINDOWS
 from conf.settings import load_settings
-from jobs.lakehouse.cost import newest_stage, stages
 from jobs.lakehouse.session import spark_session
 from transforms.features.feature import column_of
 from transforms.windows.sweep import sweep
@@ -145,21 +144,6 @@ def fingerprint(rows: DataFrame) -> tuple[int, int]:
     return found[0], found[1]
 
 
-def slowest_task(spark: SparkSession, run: Callable[[], object]) -> float:
-    """Seconds of the longest task that a call made."""
-    store = cast(Any, spark.sparkContext._jsc).sc().statusStore()
-    before = newest_stage(spark)
-    run()
-    longest = 0.0
-    for stage in stages(spark):
-        if stage["stageId"] > before and stage["status"] == "COMPLETE":
-            tasks = store.taskList(stage["stageId"], stage["attemptId"], 100_000)
-            for place in range(tasks.size()):
-                duration = tasks.apply(place).duration()
-                longest = max(longest, duration.get() / 1000 if duration.isDefined() else 0.0)
-    return longest
-
-
 @click.command()
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for sweep.md and sweep.json.")
 @click.option("--largest", is_flag=True, help="Also ten million labels.")
@@ -193,16 +177,17 @@ def main(out: Path, largest: bool, divide_by: int) -> None:
         found.append({"labels": many[1], "a seller": case.labels, "tiles": many[0], **costs})
         tiles.unpersist()
         labels.unpersist()
-    lines += ["", "| rows of the sweep | slowest task, s |", "|---|---|"]
+    lines += ["", "| rows of the sweep | slowest task, s | largest task, MB |", "|---|---|---|"]
     case = Case(SKEWED.sellers // divide_by, SKEWED.tiles, SKEWED.labels)
     for is_skewed in (False, True):
         tiles, labels = tiles_of(spark, case, is_skewed).persist(), labels_of(spark, case, is_skewed).persist()
         tiles.count()
         labels.count()
-        slowest = slowest_task(spark, lambda: fingerprint(by_sweep(tiles, labels)))  # noqa: B023
+        with tasks_of(spark) as tasks:
+            fingerprint(by_sweep(tiles, labels))
         what = "one seller has a fifth" if is_skewed else "spread evenly"
-        lines.append(f"| {case.rows:,}, {what} | {slowest:.2f} |")
-        found.append({"skewed": is_skewed, "slowest_task_seconds": slowest})
+        lines.append(f"| {case.rows:,}, {what} | {tasks.longest_seconds:.2f} | {tasks.largest_megabytes:.0f} |")
+        found.append({"skewed": is_skewed, **vars(tasks)})
         tiles.unpersist()
         labels.unpersist()
     (out / "sweep.md").write_text("\n".join(lines) + "\n")

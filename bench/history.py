@@ -1,0 +1,98 @@
+"""What a day's refresh reads when history is longer: bytes of tiles, and of all else beside them.
+
+    python -m bench.history --out /tmp/history --days 400 --days 1826
+
+A lake for each length of history, with as many sellers and as many events a day in all of them. Of the second of two
+days after it is told what Spark says it read: the tiles alone (all that carrying the state on read, less what reading
+the state alone reads), the state, and what `aggregate` read for the day's news; beside it the sizes of the files.
+"""
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import click
+
+from bench.machine import described, measured
+from bench.refresh import Ledger, carry_on, prepared, state_path
+from jobs.aggregate import aggregate
+from jobs.lakehouse.cost import cost_since, newest_stage
+from jobs.lakehouse.lake import Lake
+from transforms.tables.silver import SELLER_BUYER_DAY, SELLER_DAY, SELLER_ITEM_DAY
+from transforms.tables.table import Table
+
+SELLERS = 4_000
+MEGABYTE = 1e6
+
+
+def on_disk(folder: str, pattern: str) -> float:
+    """Megabytes of the files of a folder that match."""
+    return sum(file.stat().st_size for file in Path(folder).rglob(pattern)) / MEGABYTE
+
+
+def of_table(lake: Lake, table: Table) -> float:
+    """Megabytes of the files that the newest version of a table has."""
+    files = lake.read(table).inputFiles()
+    return sum(Path(file.removeprefix("file://")).stat().st_size for file in files) / MEGABYTE
+
+
+def of_a_day(lake: Lake, out: Path, ledger: Ledger) -> dict[str, float]:
+    """Megabytes by what they are of, and processor seconds, of the second day after history."""
+    told: dict[str, float] = {}
+    for number in (1, 2):
+        as_of = ledger.last_day + timedelta(days=1 + number)
+        stage = newest_stage(lake.spark)
+        with measured() as of_aggregate:
+            aggregate(lake, as_of - timedelta(days=1))
+        by_aggregate = cost_since(lake.spark, stage)["bytes_read"]
+        before, stage = state_path(out, as_of - timedelta(days=1), True), newest_stage(lake.spark)
+        with measured() as of_advance:
+            carry_on(lake, out, lake.read(SELLER_DAY), as_of, True)
+        by_advance, stage = cost_since(lake.spark, stage)["bytes_read"], newest_stage(lake.spark)
+        lake.spark.read.parquet(before).write.format("noop").mode("overwrite").save()
+        by_state = cost_since(lake.spark, stage)["bytes_read"]
+        told = {
+            "tiles, read": (by_advance - by_state) / MEGABYTE,
+            "state, read": by_state / MEGABYTE,
+            "aggregate, read": by_aggregate / MEGABYTE,
+            "tiles": of_table(lake, SELLER_DAY),
+            "state": on_disk(before, "*.parquet"),
+            "pairs": of_table(lake, SELLER_BUYER_DAY),
+            "items": of_table(lake, SELLER_ITEM_DAY),
+            "Delta's logs": on_disk(str(out / "lake"), "_delta_log/*"),
+            "aggregate, processor s": of_aggregate[1],
+            "advance, processor s": of_advance[1],
+        }
+        click.echo(told)
+    return told
+
+
+@click.command()
+@click.option("--days", multiple=True, type=int, default=(400, 1_826), show_default=True, help="Lengths of history.")
+@click.option("--events-a-day", default=5_000, show_default=True, help="The same in every lake.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for a lake each, and history.md.")
+def main(days: tuple[int, ...], events_a_day: int, out: Path) -> None:
+    """Print one table, and write it into the folder."""
+    told: dict[int, dict[str, float]] = {}
+    for many in days:
+        ledger, folder = Ledger(events_a_day * many, many, SELLERS), out / f"{many}-days"
+        lake = prepared(folder, ledger, 2, "4g")
+        told[many] = of_a_day(lake, folder, ledger)
+        lake.spark.stop()
+    least = told[days[0]]
+    lines = [
+        f"`python -m bench.history {' '.join(sys.argv[1:])}`: {events_a_day:,} events a day of {SELLERS:,} sellers."
+        f" {described('pyspark', 'delta-spark')}.",
+        "",
+        "| MB | " + " | ".join(f"{many:,} days" for many in days) + f" | {days[-1]:,} to {days[0]:,} |",
+        "|---" * (len(days) + 2) + "|",
+    ]
+    for name in least:
+        cells = " | ".join(f"{told[many][name]:.2f}" for many in days)
+        lines.append(f"| {name} | {cells} | {told[days[-1]][name] / least[name]:.2f}x |")
+    (out / "history.md").write_text("\n".join(lines) + "\n")
+    click.echo("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
