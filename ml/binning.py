@@ -1,5 +1,6 @@
 """Features cut into bins, and rows counted by bin: one pass whatever the number of features."""
 
+import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -23,23 +24,25 @@ def cuts_of(rows: DataFrame, features: Sequence[str], bins: int, many: int) -> C
     if many > _SAMPLE:
         share = -(-many // _SAMPLE)
         rows = rows.filter(F.pmod(F.xxhash64("seller_id", "as_of"), F.lit(share)) == 0)
-    wanted = [number / bins for number in range(1, bins)]
+    # once, and not once a feature: every part of an expression is a call to the JVM of a millisecond
+    wanted = F.array(*(F.lit(number / bins) for number in range(1, bins)))
     found = rows.agg(*(F.percentile(number_of(name), wanted).alias(name) for name in features)).collect()[0]
     return {name: tuple(sorted(set(found[name] or ()))) for name in features}
 
 
 def number_of(name: str) -> Column:
     """A feature as a double, null where it is unknown: NaN is unknown too."""
-    value = F.col(f"`{name}`").cast("double")
-    return F.when(~F.isnan(value), value)
+    return F.expr(f"nanvl(cast(`{name}` as double), cast(null as double))")
 
 
 def counted(rows: DataFrame, cuts: Cuts, by: Column) -> dict[str, dict[object, NDArray[np.float64]]]:
     """Rows by feature, value of `by`, and bin: the last place of each array counts what is unknown."""
     names = list(cuts)
     told = rows.select(by.alias("by"), F.posexplode(F.array(*map(number_of, names))).alias("place", "value"))
-    # the cuts as data: written out as comparisons, sixty features of twenty bins were more than Spark could compile
-    of_feature = F.array(*(F.array(*map(F.lit, cuts[name])).cast("array<double>") for name in names))[F.col("place")]
+    # the cuts as data: written out as comparisons, sixty features of twenty bins were more than Spark could compile;
+    # in one text, since two thousand literals took three seconds to hand over
+    listed = F.lit(json.dumps([cuts[name] for name in names]))
+    of_feature = F.from_json(listed, "array<array<double>>")[F.col("place")]
     above = F.size(F.filter(of_feature, lambda cut: cut < F.col("value")))
     number = F.when(F.col("value").isNotNull(), above).otherwise(UNKNOWN)
     found: dict[str, dict[object, NDArray[np.float64]]] = {name: {} for name in names}

@@ -17,6 +17,7 @@ from pyspark.ml.regression import GeneralizedLinearRegression, GeneralizedLinear
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from ml.binning import number_of
 from ml.reasons import FILLED, MISSING
 
 LABEL = "bad"
@@ -84,12 +85,11 @@ def usable_inputs(rows: DataFrame, candidates: Sequence[str]) -> Inputs:
 
 
 def _told_of(name: str) -> list[Column]:
-    number = F.col(name).cast("double")
-    known = F.when(~F.isnan(number), number)
+    known = number_of(name)
     return [
         F.min(known).alias(f"{name} low"),
         F.max(known).alias(f"{name} high"),
-        F.coalesce(F.sum(F.when(known.isNull(), 1).otherwise(0)), F.lit(0)).alias(f"{name} unknown"),
+        F.count_if(known.isNull()).alias(f"{name} unknown"),
     ]
 
 

@@ -1,18 +1,16 @@
 """A person's mistake ends with every problem named, where it stands, exit code 2 and no stack trace."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import click
 import pytest
+from pyspark.sql import SparkSession
 
 from conf.errors import UserError
 from conf.settings import load_settings
 from conf.source import load_source
 from jobs.cli import STEPS, steps
 from jobs.lakehouse.command import run_command
-from tests.conftest import PROJECT
 
 
 def test_every_wrong_key_of_the_settings_is_named_at_once() -> None:
@@ -86,14 +84,10 @@ def test_every_step_explains_itself_with_an_example() -> None:
         assert "Example:" in text and "--lake" in text and "--json" in text
 
 
-def test_a_lake_without_the_step_before_says_what_to_run(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "jobs.cli", "score", "--as-of", "2024-01-01", "--lake", str(tmp_path / "lake")],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert "seller-credit features --as-of 2024-01-01" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_lake_without_the_step_before_says_what_to_run(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(steps, ["score", "--as-of", "2024-01-01", "--lake", str(tmp_path / "lake")]) == 2
+    told = capsys.readouterr().err
+    assert "seller-credit features --as-of 2024-01-01" in told
+    assert "Traceback" not in told
