@@ -71,13 +71,8 @@ def _draws(weeks: pa.Table, numbers: NDArray[np.int64], many: int, first_seller:
         found[of_week, of_place] = weeks[name].to_numpy()
         return found
 
-    events = weeks["loan_events"].combine_chunks()
-    at = pc.list_parent_indices(events).to_numpy()
-    flat = events.flatten()
-    kind, serial = np.array(flat.field("kind").to_pylist()), flat.field("serial").to_numpy()
-    week, place = of_week[at], of_place[at]
-    failed = {(place[row], serial[row]) for row in np.flatnonzero(kind == "defaulted")}
-    drawn = [row for row in np.flatnonzero(kind == "drawn") if _WEEKS_KNOWN <= week[row] < many - 52]
+    week, place, bad = loans_of(weeks, numbers)
+    drawn = np.flatnonzero((week >= _WEEKS_KNOWN) & (week < many - 52))
     total = {
         name: np.vstack([np.zeros(len(numbers)), grid(name).cumsum(axis=0)])
         for name in ("sale", "refund", "advertising", "withdrawal", "other_lender", "failed_supplier", "failed_wages")
@@ -106,8 +101,20 @@ def _draws(weeks: pa.Table, numbers: NDArray[np.int64], many: int, first_seller:
             )
         )
     features = np.clip(np.array(rows).reshape(-1, len(FEATURES)), -20, 20)
+    return Draws(first_seller + numbers[place[drawn]].astype(float), week[drawn].astype(float), features, bad[drawn])
+
+
+def loans_of(weeks: pa.Table, numbers: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
+    """Of every loan the week of its draw, the place of its seller among `numbers`, and 1 if it went bad in the end."""
+    events = weeks["loan_events"].combine_chunks()
+    at = pc.list_parent_indices(events).to_numpy()
+    flat = events.flatten()
+    kind, serial = np.array(flat.field("kind").to_pylist()), flat.field("serial").to_numpy()
+    week, place = weeks["week"].to_numpy()[at], weeks["number"].to_numpy()[at] - numbers[0]
+    failed = {(place[row], serial[row]) for row in np.flatnonzero(kind == "defaulted")}
+    drawn = np.flatnonzero(kind == "drawn")
     bad = np.array([(place[row], serial[row]) in failed for row in drawn], dtype=float)
-    return Draws(first_seller + numbers[place[drawn]].astype(float), week[drawn].astype(float), features, bad)
+    return week[drawn], place[drawn], bad
 
 
 def chance_of_acceptance(incumbent: Floats) -> Floats:
