@@ -134,7 +134,8 @@ def _figures(run: Run, as_of: date) -> dict[str, float]:
 )
 def command(invocation: Invocation, as_of: date, policy: str) -> Report:
     """Decide what every scored seller is offered: grade, limit, price and reasons, by a versioned policy."""
-    return decide(invocation.lake(), as_of, load_policy(policy))
+    rules = load_policy(policy)  # what is wrong with it is told before Spark starts
+    return decide(invocation.lake(), as_of, rules)
 
 
 if __name__ == "__main__":

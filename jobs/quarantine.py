@@ -104,7 +104,8 @@ def command(invocation: Invocation, source: str | None, delivery: str | None, ex
     Ids of buyers and counterparties are shown as the pseudonyms under which they are kept. Mend the mapping, then
     `seller-credit release` takes in what it now accepts, and `seller-credit ingest --again` whole files too.
     """
-    return quarantine(invocation.lake(), load_source(source) if source else None, delivery, examples)
+    mapping = load_source(source) if source else None  # what is wrong with it is told before Spark starts
+    return quarantine(invocation.lake(), mapping, delivery, examples)
 
 
 if __name__ == "__main__":

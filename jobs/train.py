@@ -485,7 +485,8 @@ def command(
     elif trees is not None:
         raise UserError(f"--trees: a {algorithm} has none")
     plan = Plan(chosen, trained_on, folds, repeats, tune or 0)
-    return train(invocation.lake(), plan, trainer, load_policy(policy))
+    rules = load_policy(policy)  # what is wrong with it is told before Spark starts
+    return train(invocation.lake(), plan, trainer, rules)
 
 
 if __name__ == "__main__":

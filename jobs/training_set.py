@@ -215,7 +215,8 @@ def command(
         raise UserError("training-set: want either --given, or both --from and --to (months, as 2023-11)")
     if first_month is None or last_month is None:
         return training_set_as_given(invocation.lake())
-    return training_set_by_cohorts(invocation.lake(), first_month, last_month, load_definition(definition), sample)
+    rules = load_definition(definition)  # what is wrong with it is told before Spark starts
+    return training_set_by_cohorts(invocation.lake(), first_month, last_month, rules, sample)
 
 
 if __name__ == "__main__":
