@@ -1,13 +1,17 @@
-"""How much simulated sellers default together: the correlation behind quarterly default rates, and the break's odds.
+"""How much simulated sellers default together: the correlation behind quarterly default rates, and what the break does.
 
     python -m bench.common_shocks --sellers 2000 --seeds 8
 
-Each world is simulated for itself. A loan belongs to the quarter of its draw, and is bad if its seller defaults on it.
-In the one-factor model [Vasicek 2002] a quarter's loans share a standard-normal factor, whose square loading is the
-correlation; it and the mean default rate are those of most likelihood over all quarters of all worlds, with the
-interval where twice the log-likelihood lies within 3.84 of the best. Loans that live in the regime break are left out
-of it, and told beside it: their odds of default over those of the others, with the smallest and the largest of the
-worlds.
+Each world is simulated twice, as it is and without its regime break: chance is the same in both. A loan belongs to the
+quarter of its draw, and is bad if its seller defaults on it.
+
+Correlation, of the worlds without a break: in the one-factor model [Vasicek 2002] the loans of a quarter share a
+standard-normal factor, whose square loading it is. The rate of a quarter is that of all worlds together, so that what
+grows with the age of the lending is no correlation; the factor is of one world and quarter. Told is the value of most
+likelihood, with those where twice the log-likelihood lies within 3.84 of the best. Neighbouring quarters share shocks
+(half of one is left after 23 weeks), which the model does not know: the interval is too narrow.
+
+Break: odds of default on the loans drawn in it over the odds of those drawn in the same weeks of the world without.
 """
 
 from dataclasses import dataclass
@@ -20,67 +24,67 @@ from bench.machine import described
 from bench.selective_labels import loans_of
 from conf.world import FAMILY, World, load_world
 from ml.evaluate import Floats
+from transforms.market.seasons import in_break
 from transforms.market.weeks import simulate_sellers
 
 WEEKS_A_QUARTER = 13
-LIFE_WEEKS = 26
-"""Within which nearly all defaults on a loan fall."""
+FOLLOWED_WEEKS = 39
+"""From a draw: the longest term, and half a year."""
 CORRELATIONS = np.concatenate([[0.0], np.arange(0.0025, 0.2501, 0.0025)])
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(64)
 
 
 @dataclass(frozen=True)
-class Quarter:
-    """The loans drawn in one quarter of one world."""
+class Loans:
+    """Loans of a world that can be followed: the week of each draw, and whether it went bad."""
 
-    loans: int
-    bad: int
-    in_break: bool
-    is_mixed: bool
-    """Some of its loans live in the break, or just after it."""
+    week: Floats
+    bad: Floats
+
+    def counts(self, first: int, end: int) -> tuple[int, int]:
+        """Loans drawn in the weeks from `first` until before `end`, and how many of them went bad."""
+        is_of = (self.week >= first) & (self.week < end)
+        return int(is_of.sum()), int(self.bad[is_of].sum())
 
 
-def quarters_of(world: World) -> list[Quarter]:
-    """Quarters whose loans can be followed to their end."""
-    weeks, bads = list[Floats](), list[Floats]()
+def loans_in(world: World) -> Loans:
+    parts = []
     for start in range(1, world.sellers + 1, FAMILY):
         numbers = np.arange(start, min(start + FAMILY, world.sellers + 1))
         week, _, bad = loans_of(simulate_sellers(world, numbers), numbers)
-        weeks.append(week)
-        bads.append(bad)
-    week, bad = np.concatenate(weeks), np.concatenate(bads)
-    first = world.demand.break_day // 7
-    last = first + world.demand.break_days // 7
-    found = []
-    for start in range(0, world.weeks - 2 * LIFE_WEEKS - WEEKS_A_QUARTER + 1, WEEKS_A_QUARTER):
-        end = start + WEEKS_A_QUARTER
-        is_of = (week >= start) & (week < end)
-        in_break = first - LIFE_WEEKS // 2 <= start and end <= last
-        is_mixed = not in_break and first - LIFE_WEEKS < end and start < last
-        if is_of.any():
-            found.append(Quarter(int(is_of.sum()), int(bad[is_of].sum()), in_break, is_mixed))
-    return found
+        parts.append((week, bad))
+    week, bad = (np.concatenate([part[place] for part in parts]) for place in (0, 1))
+    is_followed = week < world.weeks - FOLLOWED_WEEKS
+    return Loans(week[is_followed], bad[is_followed])
 
 
-def log_likelihood(quarters: list[Quarter], rate: float, correlation: float) -> float:
-    """Of the numbers of bad loans, the factor of each quarter integrated out."""
-    conditional = norm.cdf((norm.ppf(rate) + np.sqrt(correlation) * NODES) / np.sqrt(1 - correlation))
-    loans, bad = (np.array([getattr(quarter, name) for quarter in quarters]) for name in ("loans", "bad"))
-    each = binom.pmf(bad[:, None], loans[:, None], conditional[None, :]) @ WEIGHTS / WEIGHTS.sum()
+def quarters_of(worlds: list[Loans], weeks: int) -> tuple[Floats, Floats]:
+    """[worlds, quarters] of loans and of bads; quarters in which no loan went bad anywhere are left out."""
+    starts = range(0, weeks - FOLLOWED_WEEKS - WEEKS_A_QUARTER + 1, WEEKS_A_QUARTER)
+    told = np.array([[world.counts(start, start + WEEKS_A_QUARTER) for start in starts] for world in worlds])
+    loans, bad = told[:, :, 0].astype(float), told[:, :, 1].astype(float)
+    is_used = bad.sum(axis=0) > 0
+    return loans[:, is_used], bad[:, is_used]
+
+
+def log_likelihood(loans: Floats, bad: Floats, rates: Floats, correlation: float) -> float:
+    """Of the numbers of bad loans, the factor of each world and quarter integrated out."""
+    level = norm.ppf(rates)[None, :, None]
+    conditional = norm.cdf((level + np.sqrt(correlation) * NODES) / np.sqrt(1 - correlation))
+    each = binom.pmf(bad[:, :, None], loans[:, :, None], conditional) @ WEIGHTS / WEIGHTS.sum()
     return float(np.log(np.maximum(each, 1e-300)).sum())
 
 
-def correlation_of(quarters: list[Quarter]) -> tuple[float, float, float]:
-    """Best, lowest and highest correlation; the mean rate is the best for each."""
-    mean = sum(quarter.bad for quarter in quarters) / sum(quarter.loans for quarter in quarters)
-    rates = mean * np.exp(np.linspace(-0.5, 0.5, 41))
-    best = np.array([max(log_likelihood(quarters, rate, value) for rate in rates) for value in CORRELATIONS])
+def correlation_of(loans: Floats, bad: Floats) -> tuple[float, float, float]:
+    """Best, lowest and highest correlation, each with the level of the rates that suits it best."""
+    rates = bad.sum(axis=0) / loans.sum(axis=0)
+    levels = np.exp(np.linspace(-0.3, 0.3, 25))
+    best = np.array([max(log_likelihood(loans, bad, rates * level, at) for level in levels) for at in CORRELATIONS])
     within = CORRELATIONS[2 * (best.max() - best) <= 3.84]
     return float(CORRELATIONS[best.argmax()]), float(within.min()), float(within.max())
 
 
-def odds(quarters: list[Quarter]) -> float:
-    bad, loans = sum(quarter.bad for quarter in quarters), sum(quarter.loans for quarter in quarters)
+def odds(loans: int, bad: int) -> float:
     return (bad + 0.5) / (loans - bad + 0.5)
 
 
@@ -91,19 +95,31 @@ def odds(quarters: list[Quarter]) -> float:
 def main(name: str, sellers: int, seeds: int) -> None:
     """Print one table."""
     world = load_world(name, sellers)
-    told = [quarters_of(world.model_copy(update={"seed": seed})) for seed in range(1, seeds + 1)]
-    calm = [[quarter for quarter in quarters if not quarter.in_break and not quarter.is_mixed] for quarters in told]
-    broken = [[quarter for quarter in quarters if quarter.in_break] for quarters in told]
-    every = [quarter for quarters in calm for quarter in quarters]
-    best, low, high = correlation_of(every)
-    ratios = [odds(hard) / odds(usual) for hard, usual in zip(broken, calm, strict=True) if hard and usual]
-    pooled = odds([quarter for quarters in broken for quarter in quarters]) / odds(every)
-    loans, bad = sum(quarter.loans for quarter in every), sum(quarter.bad for quarter in every)
+    weeks = np.flatnonzero(in_break(world))
+    if not weeks.size or weeks[-1] >= world.weeks - FOLLOWED_WEEKS:
+        raise click.UsageError(
+            f"world {name} has no regime break whose loans can be followed for {FOLLOWED_WEEKS} weeks"
+        )
+    calm = world.model_copy(update={"demand": world.demand.model_copy(update={"break_demand": 0, "break_margin": 0})})
+    seeded = [{"seed": seed} for seed in range(1, seeds + 1)]
+    with_break, without = ([loans_in(kind.model_copy(update=seed)) for seed in seeded] for kind in (world, calm))
+    loans, bad = quarters_of(without, world.weeks)
+    best, low, high = correlation_of(loans, bad)
+    hard, usual = (
+        np.array([told.counts(weeks[0], weeks[-1] + 1) for told in worlds]) for worlds in (with_break, without)
+    )
+    ratios = [odds(*there) / odds(*here) for there, here in zip(hard, usual, strict=True)]
+    pooled = odds(*hard.sum(axis=0)) / odds(*usual.sum(axis=0))
     print(f"{described('numpy', 'scipy')}; world {name}, {seeds} seeds x {sellers} sellers. Simulated.\n")
-    print("| quarters of draws | loans | bad | factor correlation | odds in the regime break over those outside |")
-    print("|---|---|---|---|---|")
+    print("| | loans | bad | |")
+    print("|---|---|---|---|")
     print(
-        f"| {len(every)} | {loans:,} | {bad:,} | {best:.1%} ({low:.1%} to {high:.1%}) |"
+        f"| factor correlation, {loans.size} quarters without a break | {int(loans.sum()):,} | {int(bad.sum()):,} |"
+        f" {best:.1%} ({low:.1%} to {high:.1%}) |"
+    )
+    print(
+        f"| odds in the break over those of the same weeks without | {hard[:, 0].sum():,} and {usual[:, 0].sum():,} |"
+        f" {hard[:, 1].sum():,} and {usual[:, 1].sum():,} |"
         f" {pooled:.2f} ({min(ratios):.2f} to {max(ratios):.2f} by world) |"
     )
 

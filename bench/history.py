@@ -3,8 +3,9 @@
     python -m bench.history --out /tmp/history --days 400 --days 1826
 
 A lake for each length of history, with as many sellers and as many events a day in all of them. Of the second of two
-days after it is told what Spark says it read: the tiles alone (all that carrying the state on read, less what reading
-the state alone reads), the state, and what `aggregate` read for the day's news; beside it the sizes of the files.
+days after it is told what Spark says it read: the tiles (all that carrying the state on read, less what reading the
+state alone reads; what Delta reads of its own list of files is in it), the state, and what `aggregate` read for the
+day's news; beside it the sizes of the files.
 """
 
 import sys
@@ -14,9 +15,9 @@ from pathlib import Path
 import click
 
 from bench.machine import described, measured
-from bench.refresh import Ledger, carry_on, prepared, state_path
+from bench.refresh import Ledger, carry_on, prepared, require_unused, state_path
 from jobs.aggregate import aggregate
-from jobs.lakehouse.cost import cost_since, newest_stage
+from jobs.lakehouse.cost import FORGOTTEN, cost_since, newest_stage
 from jobs.lakehouse.lake import Lake
 from transforms.tables.silver import SELLER_BUYER_DAY, SELLER_DAY, SELLER_ITEM_DAY
 from transforms.tables.table import Table
@@ -36,6 +37,13 @@ def of_table(lake: Lake, table: Table) -> float:
     return sum(Path(file.removeprefix("file://")).stat().st_size for file in files) / MEGABYTE
 
 
+def bytes_read(lake: Lake, stage: int) -> float:
+    told = cost_since(lake.spark, stage)
+    if told[FORGOTTEN]:
+        raise click.ClickException("Spark has forgotten stages of what was measured")
+    return told["bytes_read"]
+
+
 def of_a_day(lake: Lake, out: Path, ledger: Ledger) -> dict[str, float]:
     """Megabytes by what they are of, and processor seconds, of the second day after history."""
     told: dict[str, float] = {}
@@ -44,13 +52,15 @@ def of_a_day(lake: Lake, out: Path, ledger: Ledger) -> dict[str, float]:
         stage = newest_stage(lake.spark)
         with measured() as of_aggregate:
             aggregate(lake, as_of - timedelta(days=1))
-        by_aggregate = cost_since(lake.spark, stage)["bytes_read"]
-        before, stage = state_path(out, as_of - timedelta(days=1), True), newest_stage(lake.spark)
+        by_aggregate = bytes_read(lake, stage)
+        # with the runs and the table's log read before, which are not tiles
+        before, tiles = state_path(out, as_of - timedelta(days=1), True), lake.read(SELLER_DAY)
+        stage = newest_stage(lake.spark)
         with measured() as of_advance:
-            carry_on(lake, out, lake.read(SELLER_DAY), as_of, True)
-        by_advance, stage = cost_since(lake.spark, stage)["bytes_read"], newest_stage(lake.spark)
+            carry_on(lake, out, tiles, as_of, True)
+        by_advance, stage = bytes_read(lake, stage), newest_stage(lake.spark)
         lake.spark.read.parquet(before).write.format("noop").mode("overwrite").save()
-        by_state = cost_since(lake.spark, stage)["bytes_read"]
+        by_state = bytes_read(lake, stage)
         told = {
             "tiles, read": (by_advance - by_state) / MEGABYTE,
             "state, read": by_state / MEGABYTE,
@@ -77,6 +87,7 @@ def main(days: tuple[int, ...], events_a_day: int, out: Path) -> None:
     for many in days:
         ledger, folder = Ledger(events_a_day * many, many, SELLERS), out / f"{many}-days"
         lake = prepared(folder, ledger, 2, "4g")
+        require_unused(lake, ledger)
         told[many] = of_a_day(lake, folder, ledger)
         lake.spark.stop()
     least = told[days[0]]

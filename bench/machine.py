@@ -87,7 +87,7 @@ class Tasks:
 
     longest_seconds: float = 0.0
     largest_megabytes: float = 0.0
-    """The most execution memory (sorts, hash tables) that one task held at a time, as Spark accounts for it."""
+    """Execution memory: of one task the sum of the peaks of its sorts and hash tables. Python workers are not in it."""
 
 
 @contextmanager

@@ -21,10 +21,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from statistics import median
+from typing import Any, cast
 
 import click
 import duckdb
@@ -33,7 +34,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from bench.machine import Tree, described, measured, tasks_of
-from conf.settings import load_settings
+from conf.settings import Settings, load_settings
 from jobs.aggregate import aggregate
 from jobs.lakehouse.lake import Lake
 from jobs.lakehouse.session import spark_session
@@ -83,7 +84,7 @@ class Cost:
     """Of the largest process; cold, since a process keeps what an earlier way made it take."""
     longest_task_seconds: float | None = None
     largest_task_megabytes: float | None = None
-    """Execution memory, as Spark accounts for it."""
+    """Execution memory: the sum of the peaks of its sorts and hash tables, without Python workers."""
 
 
 @dataclass(frozen=True)
@@ -406,7 +407,8 @@ def require_same(out: Path, with_buyers: bool, ways: list[str]) -> int:
     want = f"select {columns} from {results['DuckDB']}"
     for way, rows in results.items():
         have = f"select {columns} from {rows}"
-        odd = duckdb.execute(f"(({have}) except ({want})) union all (({want}) except ({have})) limit 1").fetchall()
+        differ = f"(({have}) except all ({want})) union all (({want}) except all ({have}))"
+        odd = duckdb.execute(f"{differ} limit 1").fetchall()
         if odd:
             raise click.ClickException(f"{way} does not give what DuckDB gives: {odd[0][:3]} ...")
     return duckdb.execute(f"select count(*) from ({want})").fetchall()[0][0]
@@ -416,19 +418,23 @@ def _result(out: Path, way: str) -> str:
     return str(out / f"result-{way.replace(' ', '-').replace('(', '').replace(')', '').replace(',', '')}")
 
 
-def open_lake(out: Path, cores: int, memory: str) -> Lake:
+def settings_of(out: Path, cores: int, memory: str) -> Settings:
     told = [
         f"lake.root={out / 'lake'}",
         f"pseudonyms.key_file={out / 'key'}",
         f"spark.master=local[{cores}]",
         f"spark.driver_memory={memory}",
     ]
-    settings = load_settings("local", {}, told)
+    return load_settings("local", {}, told)
+
+
+def open_lake(out: Path, cores: int, memory: str) -> Lake:
+    settings = settings_of(out, cores, memory)
     return Lake(spark_session(settings), settings)
 
 
 def cores_of(lake: Lake) -> int:
-    return lake.spark.sparkContext.defaultParallelism
+    return int(lake.settings.spark.master.removeprefix("local[").removesuffix("]"))
 
 
 def rounds(lake: Lake, out: Path, days: int, naive: bool) -> list[Cost]:
@@ -439,7 +445,8 @@ def rounds(lake: Lake, out: Path, days: int, naive: bool) -> list[Cost]:
         for with_buyers in (True, False):
             ways = [way for way in WAYS if way in EXACT or (naive and number == 1 and with_buyers)]
             for way in ways if number % 2 else reversed(ways):
-                with measured() as told, tasks_of(lake.spark) as tasks:
+                # to ask for the tasks takes seconds of the driver, which are nobody's: it ends last
+                with tasks_of(lake.spark) as tasks, measured() as told:
                     WAYS[way](lake, out, as_of, with_buyers, _result(out, way))
                 of_spark = (tasks.longest_seconds, tasks.largest_megabytes) if tasks.longest_seconds else (None, None)
                 cost = Cost(way, with_buyers, False, told[0], told[1], None, *of_spark)
@@ -493,7 +500,7 @@ def report(out: Path, ledger: Ledger, cores: int, costs: list[Cost]) -> None:
         lines.append(f"| {' | '.join(cells)} | {len(runs)} |")
         table.append({"what": what, "way": way, **figures, "ratio": ratios[0]})
     (out / "refresh.md").write_text("\n".join([*head, *lines]) + "\n")
-    told_as = {"ledger": vars(ledger), "cores": cores, "medians": table, "runs": [vars(c) for c in costs]}
+    told_as = {"ledger": asdict(ledger), "cores": cores, "medians": table, "runs": [vars(c) for c in costs]}
     (out / "refresh.json").write_text(json.dumps(told_as).replace("NaN", "null"))
     figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.subplots()
@@ -522,12 +529,14 @@ def _kind(cost: Cost) -> tuple[bool, bool, str]:
 @click.option("--days", default=400, show_default=True, help="Days of history before the measured ones.")
 @click.option("--sellers", type=int, help="How many share the events [default: one to 500 events].")
 @click.option("--skewed", is_flag=True, help="One seller has a fifth of all events.")
-@click.option("--cores", default=os.cpu_count() or 1, show_default=True, help="That each way may use.")
+@click.option(
+    "--cores", default=os.cpu_count() or 1, show_default=True, help="That each way may use, of the machine's."
+)
 @click.option("--memory", default="4g", show_default=True, help="Heap of the one JVM: driver and tasks.")
 @click.option("--naive/--no-naive", default=True, help="Also the way with a COUNT(DISTINCT) a window, once.")
 @click.option("--colds/--no-colds", default=True, help="Also each way in a process of its own.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="New folder; the lake lies there.")
-@click.option("--only", help="Run one way once, on a copy of the lake: what a cold run does.")
+@click.option("--only", help="Run one way once, in this lake: what a cold run does.")
 @click.option("--buyers", is_flag=True, help="With --only: with buyers.")
 def main(
     events: int,
@@ -543,13 +552,21 @@ def main(
     buyers: bool,
 ) -> None:
     """Measure a day's refresh and write refresh.md."""
+    # of every thread of every way, those of the JVM's collector and compilers too
+    os.sched_setaffinity(0, set(range(cores)))
     os.environ["POLARS_MAX_THREADS"] = str(cores)
     as_of = FIRST_DAY + timedelta(days=days + 1)
     if only is not None:
-        WAYS[only](open_lake(out, cores, memory), out, as_of, buyers, _result(out, only))
+        without_spark = only in ("DuckDB", "Polars")
+        # these read no more of a lake than where its files are
+        lake = (
+            Lake(cast(Any, None), settings_of(out, cores, memory)) if without_spark else open_lake(out, cores, memory)
+        )
+        WAYS[only](lake, out, as_of, buyers, _result(out, only))
         return
     ledger = Ledger(events, days, sellers or max(events // 500, 100), skewed)
     lake = prepared(out, ledger, cores, memory)
+    require_unused(lake, ledger)
     costs: list[Cost] = []
     if colds:
         lake.spark.stop()
@@ -569,15 +586,26 @@ def main(
 
 
 def prepared(out: Path, ledger: Ledger, cores: int, memory: str) -> Lake:
-    """The lake of a folder, built unless it stands there already."""
-    if not (out / "key").exists():
+    """The lake of a folder, built unless it stands there already. Raises UsageError where another ledger lies there."""
+    told, file = json.dumps(asdict(ledger)), out / "ledger.json"
+    if not file.exists():
         out.mkdir(parents=True, exist_ok=True)
         (out / "key").write_text(secrets.token_hex(32))
+        file.write_text(told)
+    if file.read_text() != told:
+        raise click.UsageError(f"{out} holds another ledger: {file.read_text()}. Want: {told}")
     lake = open_lake(out, cores, memory)
     # the last that building writes
     if not (Path(state_path(out, ledger.last_day + timedelta(days=1), False)) / "_SUCCESS").exists():
         build(lake, out, ledger)
     return lake
+
+
+def require_unused(lake: Lake, ledger: Ledger) -> None:
+    """Raise UsageError where the days to be measured are closed already: the engine would find nothing to do."""
+    closed = lake.closed_through()
+    if closed is not None and closed > ledger.last_day:
+        raise click.UsageError(f"{lake.root}: its days were measured before: give a new folder as --out")
 
 
 if __name__ == "__main__":

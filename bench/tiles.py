@@ -2,7 +2,8 @@
 
     python -m bench.tiles --events 20000000 --out /tmp/refresh
 
-The ledger is that of bench.refresh, and its folder may be given: a lake that stands there is read, and not changed.
+The ledger is that of bench.refresh, and its folder may be given: a lake that stands there
+is read, and not changed.
 Both make every measure of order events, a row a seller, event day and arrival day, from the files of bronze; the
 engine also partitions by month and sorts by event day, as its table wants it. The second of two rounds is told. Sums
 that are not the same stop the run.
