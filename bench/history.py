@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from bench.machine import described, measured
+from bench.machine import described, local_path, measured
 from bench.refresh import Ledger, carry_on, prepared, require_unused, state_path
 from jobs.aggregate import aggregate
 from jobs.lakehouse.cost import FORGOTTEN, cost_since, newest_stage
@@ -34,7 +34,7 @@ def on_disk(folder: str, pattern: str) -> float:
 def of_table(lake: Lake, table: Table) -> float:
     """Megabytes of the files that the newest version of a table has."""
     files = lake.read(table).inputFiles()
-    return sum(Path(file.removeprefix("file://")).stat().st_size for file in files) / MEGABYTE
+    return sum(Path(local_path(file)).stat().st_size for file in files) / MEGABYTE
 
 
 def bytes_read(lake: Lake, stage: int) -> float:

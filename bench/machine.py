@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 from pyspark.sql import SparkSession
 
@@ -79,6 +81,11 @@ def measured() -> Iterator[list[float]]:
         looking.join()
         tree.look()
         told += [wall, tree.processor_seconds - began]
+
+
+def local_path(file: str) -> str:
+    """The path of a file that Spark tells as file:/... or file:///..."""
+    return url2pathname(urlparse(file).path)
 
 
 @dataclass

@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 import duckdb
 
-from bench.machine import described, measured
+from bench.machine import described, local_path, measured
 from bench.refresh import Ledger, cores_of, prepared
 from jobs.lakehouse.lake import Lake
 from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS
@@ -54,7 +54,7 @@ def require_same(lake: Lake, engine: str, duck: str) -> int:
     key = "hash(seller_id, event_day, arrival_day) % 1000003"
     told = ", ".join(f"sum({name}::hugeint * ({key})::bigint)" for name in names)
     ours = lake.spark.read.format("delta").load(engine).inputFiles()
-    files = ", ".join(f"'{file.removeprefix('file://')}'" for file in ours)
+    files = ", ".join(f"'{local_path(file)}'" for file in ours)
     have = duckdb.execute(f"select count(*), {told} from read_parquet([{files}])").fetchall()
     want = duckdb.execute(f"select count(*), {told} from read_parquet('{duck}/*.parquet')").fetchall()
     if have != want:
