@@ -83,6 +83,11 @@ def measured() -> Iterator[list[float]]:
         told += [wall, tree.processor_seconds - began]
 
 
+def use_cores(many: int) -> None:
+    """Hold this process, and all that it starts, to so many cores: the JVM's collector and compilers too."""
+    os.sched_setaffinity(0, set(range(many)))
+
+
 def local_path(file: str) -> str:
     """The path of a file that Spark tells as file:/... or file:///..."""
     return url2pathname(urlparse(file).path)

@@ -33,7 +33,7 @@ from matplotlib.figure import Figure
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from bench.machine import Tree, described, measured, tasks_of
+from bench.machine import Tree, described, measured, tasks_of, use_cores
 from conf.settings import Settings, load_settings
 from jobs.aggregate import aggregate
 from jobs.lakehouse.lake import Lake
@@ -552,8 +552,7 @@ def main(
     buyers: bool,
 ) -> None:
     """Measure a day's refresh and write refresh.md."""
-    # of every thread of every way, those of the JVM's collector and compilers too
-    os.sched_setaffinity(0, set(range(cores)))
+    use_cores(cores)
     os.environ["POLARS_MAX_THREADS"] = str(cores)
     as_of = FIRST_DAY + timedelta(days=days + 1)
     if only is not None:

@@ -2,8 +2,7 @@
 
     python -m bench.tiles --events 20000000 --out /tmp/refresh
 
-The ledger is that of bench.refresh, and its folder may be given: a lake that stands there
-is read, and not changed.
+The ledger is that of bench.refresh, and its folder may be given: a lake that stands there is read, and not changed.
 Both make every measure of order events, a row a seller, event day and arrival day, from the files of bronze; the
 engine also partitions by month and sorts by event day, as its table wants it. The second of two rounds is told. Sums
 that are not the same stop the run.
@@ -16,7 +15,7 @@ from pathlib import Path
 import click
 import duckdb
 
-from bench.machine import described, local_path, measured
+from bench.machine import described, local_path, measured, use_cores
 from bench.refresh import Ledger, cores_of, prepared
 from jobs.lakehouse.lake import Lake
 from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS
@@ -70,6 +69,7 @@ def require_same(lake: Lake, engine: str, duck: str) -> int:
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the lake, and for tiles.md.")
 def main(events: int, days: int, cores: int, memory: str, out: Path) -> None:
     """Print one table, and write it into the folder."""
+    use_cores(cores)
     lake = prepared(out, Ledger(events, days, max(events // 500, 100)), cores, memory)
     ways, costs, rows = {"engine": by_engine, "DuckDB": by_duckdb}, {}, 0
     results = {way: str(out / f"tiles-{way}") for way in ways}

@@ -58,7 +58,6 @@ def daily(lake: Lake, as_of: date, source: Source, root: str, policy: Policy) ->
 )
 def command(invocation: Invocation, as_of: date, source: str, root: str, policy: str) -> Report:
     """Do one day's work: take in the deliveries of the day before, close it, then features, scores and offers."""
-    # what is wrong with these is told before Spark starts
     mapping, rules = load_source(source), load_policy(policy)
     return daily(invocation.lake(), as_of, mapping, root, rules)
 

@@ -134,7 +134,7 @@ def _figures(run: Run, as_of: date) -> dict[str, float]:
 )
 def command(invocation: Invocation, as_of: date, policy: str) -> Report:
     """Decide what every scored seller is offered: grade, limit, price and reasons, by a versioned policy."""
-    rules = load_policy(policy)  # what is wrong with it is told before Spark starts
+    rules = load_policy(policy)
     return decide(invocation.lake(), as_of, rules)
 
 

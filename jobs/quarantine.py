@@ -104,7 +104,7 @@ def command(invocation: Invocation, source: str | None, delivery: str | None, ex
     Ids of buyers and counterparties are shown as the pseudonyms under which they are kept. Mend the mapping, then
     `seller-credit release` takes in what it now accepts, and `seller-credit ingest --again` whole files too.
     """
-    mapping = load_source(source) if source else None  # what is wrong with it is told before Spark starts
+    mapping = load_source(source) if source else None
     return quarantine(invocation.lake(), mapping, delivery, examples)
 
 

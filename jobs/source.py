@@ -374,7 +374,7 @@ def check_command(invocation: Invocation, source: str, root: str, records: int) 
     Ids of persons are shown by their first two signs. Exit code 2 where the mapping does not fit the files.
     """
     today = datetime.now(invocation.settings.calendar.zone).date()
-    mapping = load_source(source)  # what is wrong with it is told before Spark starts
+    mapping = load_source(source)
     report, unfit = check(invocation.lake(), mapping, root, records, today)
     if unfit:
         print(report.as_json()) if invocation.as_json else report.show()

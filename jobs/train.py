@@ -485,7 +485,7 @@ def command(
     elif trees is not None:
         raise UserError(f"--trees: a {algorithm} has none")
     plan = Plan(chosen, trained_on, folds, repeats, tune or 0)
-    rules = load_policy(policy)  # what is wrong with it is told before Spark starts
+    rules = load_policy(policy)
     return train(invocation.lake(), plan, trainer, rules)
 
 

@@ -215,7 +215,7 @@ def command(
         raise UserError("training-set: want either --given, or both --from and --to (months, as 2023-11)")
     if first_month is None or last_month is None:
         return training_set_as_given(invocation.lake())
-    rules = load_definition(definition)  # what is wrong with it is told before Spark starts
+    rules = load_definition(definition)
     return training_set_by_cohorts(invocation.lake(), first_month, last_month, rules, sample)
 
 

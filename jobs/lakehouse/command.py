@@ -115,7 +115,10 @@ class Invocation:
     as_json: bool
 
     def lake(self) -> Lake:
-        """The lake of these settings, with the running session or a new one."""
+        """The lake of these settings, with the running session or a new one.
+
+        To be asked for after all options are read: what is wrong with a file of theirs is told before Spark starts.
+        """
         return Lake(spark_session(self.settings), self.settings)
 
 
