@@ -147,10 +147,8 @@ def events_sql(ledger: Ledger) -> str:
     """
 
 
-def build(lake: Lake, out: Path, ledger: Ledger) -> None:
-    """The lake with all bronze, history closed, and the state as of the day after it; what stands is not made again."""
-    if lake.last_run("ingest") is None:
-        _fill_bronze(lake, out, ledger)
+def close_history(lake: Lake, out: Path, ledger: Ledger) -> None:
+    """Close the days of history, and write the state as of the day after it; what stands is not made again."""
     with measured() as told:
         closed = aggregate(lake, ledger.last_day).values
     click.echo(f"aggregate of history: {told[0]:.0f} s, {told[1]:.0f} processor s; {closed}")
@@ -584,8 +582,11 @@ def main(
     report(out, ledger, cores, costs)
 
 
-def prepared(out: Path, ledger: Ledger, cores: int, memory: str) -> Lake:
-    """The lake of a folder, built unless it stands there already. Raises UsageError where another ledger lies there."""
+def prepared(out: Path, ledger: Ledger, cores: int, memory: str, is_closed: bool = True) -> Lake:
+    """The lake of a folder with all bronze and, if `is_closed`, history closed; what stands there is not made again.
+
+    Raises UsageError where another ledger lies there.
+    """
     told, file = json.dumps(asdict(ledger)), out / "ledger.json"
     if not file.exists():
         out.mkdir(parents=True, exist_ok=True)
@@ -594,9 +595,12 @@ def prepared(out: Path, ledger: Ledger, cores: int, memory: str) -> Lake:
     if file.read_text() != told:
         raise click.UsageError(f"{out} holds another ledger: {file.read_text()}. Want: {told}")
     lake = open_lake(out, cores, memory)
-    # the last that building writes
-    if not (Path(state_path(out, ledger.last_day + timedelta(days=1), False)) / "_SUCCESS").exists():
-        build(lake, out, ledger)
+    if lake.last_run("ingest") is None:
+        _fill_bronze(lake, out, ledger)
+    # the last that closing writes
+    last = Path(state_path(out, ledger.last_day + timedelta(days=1), False)) / "_SUCCESS"
+    if is_closed and not last.exists():
+        close_history(lake, out, ledger)
     return lake
 
 

@@ -3,9 +3,9 @@
     python -m bench.tiles --events 20000000 --out /tmp/refresh
 
 The ledger is that of bench.refresh, and its folder may be given: a lake that stands there is read, and not changed.
-Both make every measure of order events, a row a seller, event day and arrival day, from the files of bronze; the
-engine also partitions by month and sorts by event day, as its table wants it. The second of two rounds is told. Sums
-that are not the same stop the run.
+Both make every measure of order events, a row a seller, event day and arrival day, from the files of bronze, and write
+the zeros of the other measures; the engine also partitions by month, sorts by event day, checks the rows and keeps the
+statistics of its table. The second of two rounds is told. Sums that are not the same stop the run.
 """
 
 import shutil
@@ -15,8 +15,8 @@ from pathlib import Path
 import click
 import duckdb
 
-from bench.machine import described, local_path, measured, use_cores
-from bench.refresh import Ledger, cores_of, prepared
+from bench.machine import described, measured, use_cores
+from bench.refresh import Ledger, prepared, settings_of
 from jobs.lakehouse.lake import Lake
 from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS
 from transforms.tables.measures import MEASURES
@@ -26,35 +26,41 @@ from transforms.tiles.days import KEY, in_event_order, seller_days
 OF_ORDERS = [measure for measure in MEASURES.values() if measure.event == "order_event"]
 
 
-def by_engine(lake: Lake, result: str) -> None:
+def by_engine(lake: Lake, result: Path, cores: int, memory: str) -> None:
+    shutil.rmtree(result, ignore_errors=True)
     none = lake.read(SELLER_DAY).limit(0)
     payments, loans = (lake.read(table).limit(0) for table in (PAYMENT_EVENTS, LOAN_EVENTS))
     tiles = in_event_order(seller_days(lake.read(ORDER_EVENTS), payments, loans, none))
-    tiles.write.format("delta").mode("overwrite").partitionBy(*SELLER_DAY.partitioned_by).save(result)
+    # a lake of its own, so that the table has its checks and statistics
+    with Lake(lake.spark, settings_of(result, cores, memory)).run("aggregate", "bench", {}, {}) as run:
+        run.append(SELLER_DAY, tiles)
 
 
-def by_duckdb(lake: Lake, result: str) -> None:
-    duck = duckdb.connect(config={"threads": cores_of(lake), "temp_directory": f"{result}-spilled"})
+def by_duckdb(lake: Lake, result: Path, cores: int, memory: str) -> None:
+    shutil.rmtree(result, ignore_errors=True)
+    result.mkdir()
+    duck = duckdb.connect(config={"threads": cores, "temp_directory": f"{result}-spilled"})
     # Spark's name of the one function in the measures that DuckDB has by another
     duck.execute("create macro date_format(day, pattern) as strftime(day, '%m%d')")
-    sums = ", ".join(f"sum({measure.sql})::bigint as {measure.name}" for measure in OF_ORDERS)
+    sums = ", ".join(
+        f"{f'sum({measure.sql})' if measure in OF_ORDERS else 0}::bigint as {name}"
+        for name, measure in MEASURES.items()
+    )
     files = f"read_parquet('{lake.path(ORDER_EVENTS)}/*/*.parquet', hive_partitioning = true)"
-    shutil.rmtree(result, ignore_errors=True)
-    Path(result).mkdir()
     duck.execute(
-        f"copy (select {', '.join(KEY)}, {sums} from {files} group by all) to '{result}/0.parquet' (format parquet)"
+        f"copy (select {', '.join(KEY)}, {sums} from {files} group by {', '.join(KEY)})"
+        f" to '{result}/0.parquet' (format parquet)"
     )
 
 
-def require_same(lake: Lake, engine: str, duck: str) -> int:
+def require_same(engine: Path, duck: Path) -> int:
     """Compare every sum of whole tables, and the number of rows, which it returns."""
-    names = [measure.name for measure in OF_ORDERS]
     # each row's sums weighed by its key, so that no two rows can have changed places
     key = "hash(seller_id, event_day, arrival_day) % 1000003"
-    told = ", ".join(f"sum({name}::hugeint * ({key})::bigint)" for name in names)
-    ours = lake.spark.read.format("delta").load(engine).inputFiles()
-    files = ", ".join(f"'{local_path(file)}'" for file in ours)
-    have = duckdb.execute(f"select count(*), {told} from read_parquet([{files}])").fetchall()
+    told = ", ".join(f"sum({name}::hugeint * ({key})::bigint)" for name in MEASURES)
+    # written once, so that all files are the table's
+    files = f"{engine}/lake/{SELLER_DAY.name.replace('.', '/')}/*/*/*.parquet"
+    have = duckdb.execute(f"select count(*), {told} from read_parquet('{files}')").fetchall()
     want = duckdb.execute(f"select count(*), {told} from read_parquet('{duck}/*.parquet')").fetchall()
     if have != want:
         raise click.ClickException(f"the engine's tiles are not DuckDB's: {have} and {want}")
@@ -70,19 +76,20 @@ def require_same(lake: Lake, engine: str, duck: str) -> int:
 def main(events: int, days: int, cores: int, memory: str, out: Path) -> None:
     """Print one table, and write it into the folder."""
     use_cores(cores)
-    lake = prepared(out, Ledger(events, days, max(events // 500, 100)), cores, memory)
+    lake = prepared(out, Ledger(events, days, max(events // 500, 100)), cores, memory, is_closed=False)
     ways, costs, rows = {"engine": by_engine, "DuckDB": by_duckdb}, {}, 0
-    results = {way: str(out / f"tiles-{way}") for way in ways}
+    results = {way: out / f"tiles-{way}" for way in ways}
     for _ in range(2):
         for way, run in ways.items():
             with measured() as told:
-                run(lake, results[way])
+                run(lake, results[way], cores, memory)
             costs[way] = told
             click.echo(f"{way}: {told[0]:.1f} s, {told[1]:.1f} processor s")
-        rows = require_same(lake, results["engine"], results["DuckDB"])
+        rows = require_same(results["engine"], results["DuckDB"])
     lines = [
-        f"`python -m bench.tiles {' '.join(sys.argv[1:])}`: {events:,} events into {rows:,} tiles of {len(OF_ORDERS)}"
-        f" measures, {cores} cores used. {described('pyspark', 'delta-spark', 'duckdb')}.",
+        f"`python -m bench.tiles {' '.join(sys.argv[1:])}`: {events:,} events into {rows:,} tiles of {len(MEASURES)}"
+        f" measures, {len(OF_ORDERS)} of them of orders, {cores} cores used."
+        f" {described('pyspark', 'delta-spark', 'duckdb')}.",
         "",
         "| | processor s | wall s | times DuckDB's |",
         "|---|---|---|---|",
