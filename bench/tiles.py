@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 import duckdb
 
-from bench.machine import described, measured, use_cores
+from bench.machine import described, measured, tasks_of, use_cores
 from bench.refresh import Ledger, prepared, settings_of
 from jobs.lakehouse.lake import Lake
 from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS
@@ -81,9 +81,10 @@ def main(events: int, days: int, cores: int, memory: str, out: Path) -> None:
     results = {way: out / f"tiles-{way}" for way in ways}
     for _ in range(2):
         for way, run in ways.items():
-            with measured() as told:
+            with tasks_of(lake.spark) as tasks, measured() as told:
                 run(lake, results[way], cores, memory)
-            costs[way] = told
+            of_spark = [tasks.longest_seconds, tasks.largest_megabytes] if tasks.longest_seconds else []
+            costs[way] = [*told, *of_spark]
             click.echo(f"{way}: {told[0]:.1f} s, {told[1]:.1f} processor s")
         rows = require_same(results["engine"], results["DuckDB"])
     lines = [
@@ -91,11 +92,13 @@ def main(events: int, days: int, cores: int, memory: str, out: Path) -> None:
         f" measures, {len(OF_ORDERS)} of them of orders, {cores} cores used."
         f" {described('pyspark', 'delta-spark', 'duckdb')}.",
         "",
-        "| | processor s | wall s | times DuckDB's |",
-        "|---|---|---|---|",
+        "| | processor s | wall s | times DuckDB's | longest task s | execution memory of a task, MB |",
+        "|---|---|---|---|---|---|",
     ]
-    for way, (wall, processor) in costs.items():
-        lines.append(f"| {way} | {processor:.1f} | {wall:.1f} | {wall / costs['DuckDB'][0]:.2f}x |")
+    for way, (wall, processor, *of_spark) in costs.items():
+        ratio = f"{wall / costs['DuckDB'][0]:.2f}x"
+        cells = [way, f"{processor:.1f}", f"{wall:.1f}", ratio, *(f"{value:.1f}" for value in of_spark)]
+        lines.append(f"| {' | '.join(cells)} |")
     (out / "tiles.md").write_text("\n".join(lines) + "\n")
     click.echo("\n".join(lines))
 
