@@ -70,6 +70,8 @@ def lake(spark: SparkSession, folder: Path) -> Lake:
     """A lake with a champion, scored and decided as of AS_OF."""
     world = yaml.safe_load((PROJECT / "conf" / "worlds" / "demo.yml").read_text())
     world |= {"sellers": 90, "days": DAYS, "name": "harsh"}
+    # three trees on ninety sellers: a year that is hard on all of them would be all that they learn
+    world["demand"] |= {"common_margin": 0, "break_margin": 0}
     world["shops"] |= {"open_at_start": 0.95, "closing_a_year": [0.02, 0.1]}
     world["money"] |= {"losses_a_year": 6, "rescue_a_week": 0.01, "buffer_weeks": [0.1, 0.8]}
     world["lending"] |= {"first_day": 30, "draw_level": -1.0, "willing_shops": 0.95, "strategic": 0.1}

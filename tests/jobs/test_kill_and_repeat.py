@@ -84,6 +84,7 @@ def taken_in(spark: SparkSession, ledger: Path, tmp_path_factory: pytest.TempPat
     return folder
 
 
+@pytest.mark.full  # two minutes; `make test` kills a scoring, in test_chain.py
 def test_an_ingest_killed_and_run_again_gives_the_same_tables(
     spark: SparkSession, ledger: Path, taken_in: Path, tmp_path: Path
 ) -> None:
@@ -105,7 +106,7 @@ def same_after_a_repeat(lake: Lake, ledger: Path, taken_in: Path) -> None:
         assert contents(lake, table) == contents(lake_at(lake.spark, taken_in), table), table.name
 
 
-@pytest.mark.full  # two minutes; `make test` kills an ingest
+@pytest.mark.full
 def test_an_aggregate_killed_and_run_again_gives_the_same_tables(
     spark: SparkSession, taken_in: Path, tmp_path: Path
 ) -> None:
