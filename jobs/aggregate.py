@@ -27,7 +27,7 @@ from transforms.tables.silver import (
     SILVER_TABLES,
 )
 from transforms.tiles.buyers import PAIR, buyer_changes, of_pairs, pair_days, pair_hashes
-from transforms.tiles.days import KEY, active_day_changes, in_event_order, placed, seller_days
+from transforms.tiles.days import KEY, active_day_changes, in_event_order, seller_days
 from transforms.tiles.items import item_days
 from transforms.tiles.loans import loan_states
 from transforms.tiles.payments import day_balances, payee_days
@@ -118,7 +118,7 @@ def _add_measures(lake: Lake) -> dict[str, str]:
         buyers = _of_buyers(buyer_changes(pairs, pairs.limit(0)), active_day_changes(pairs, tiles.limit(0)))
         gained = seller_days(orders, payments, loans, buyers).select(*KEY, *names)
         rows = tiles.join(gained, list(KEY), "left").na.fill(0, names)
-        run.rewrite(SELLER_DAY, in_event_order(placed(rows)))
+        run.rewrite(SELLER_DAY, in_event_order(rows))
         run.facts = _closing_nothing(closed)
         run.figures = {"tiles": run.rows_written(SELLER_DAY)}
         run.publish()

@@ -41,11 +41,8 @@ def _loan(name: str, kind: str, value: str, meaning: str) -> Measure:
 
 
 def _buyers(name: str, meaning: str) -> Measure:
-    return Measure(name, BUYERS, "false", "0", meaning, ("order_event.paid",))
+    return Measure(name, "seller_buyer_day", "false", "0", meaning, ("order_event.paid",))
 
-
-BUYERS = "seller_buyer_day"
-"""The event of measures that changes in the buyer relation bring; see transforms/tiles/buyers.py."""
 
 SHIPPING_BINS = {"half_day": 12, "day": 24, "three_days": 72}
 """Hours that a shipment may take to be counted in a bin; two days are the timed shipments that are not late."""
