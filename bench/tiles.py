@@ -16,7 +16,7 @@ import click
 import duckdb
 
 from bench.machine import described, measured, tasks_of, use_cores
-from bench.refresh import Ledger, prepared, settings_of
+from bench.refresh import Ledger, cores_of, prepared
 from jobs.lakehouse.lake import Lake
 from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS
 from transforms.tables.measures import MEASURES
@@ -26,20 +26,25 @@ from transforms.tiles.days import KEY, in_event_order, seller_days
 OF_ORDERS = [measure for measure in MEASURES.values() if measure.event == "order_event"]
 
 
-def by_engine(lake: Lake, result: Path, cores: int, memory: str) -> None:
+def beside(lake: Lake, result: Path) -> Lake:
+    """A lake of its own for the engine's tiles, so that their table has its checks and statistics."""
+    place = lake.settings.lake.model_copy(update={"root": str(result)})
+    return Lake(lake.spark, lake.settings.model_copy(update={"lake": place}))
+
+
+def by_engine(lake: Lake, result: Path) -> None:
     shutil.rmtree(result, ignore_errors=True)
     none = lake.read(SELLER_DAY).limit(0)
     payments, loans = (lake.read(table).limit(0) for table in (PAYMENT_EVENTS, LOAN_EVENTS))
     tiles = in_event_order(seller_days(lake.read(ORDER_EVENTS), payments, loans, none))
-    # a lake of its own, so that the table has its checks and statistics
-    with Lake(lake.spark, settings_of(result, cores, memory)).run("aggregate", "bench", {}, {}) as run:
+    with beside(lake, result).run("aggregate", "bench", {}, {}) as run:
         run.append(SELLER_DAY, tiles)
 
 
-def by_duckdb(lake: Lake, result: Path, cores: int, memory: str) -> None:
+def by_duckdb(lake: Lake, result: Path) -> None:
     shutil.rmtree(result, ignore_errors=True)
     result.mkdir()
-    duck = duckdb.connect(config={"threads": cores, "temp_directory": f"{result}-spilled"})
+    duck = duckdb.connect(config={"threads": cores_of(lake), "temp_directory": f"{result}-spilled"})
     # Spark's name of the one function in the measures that DuckDB has by another
     duck.execute("create macro date_format(day, pattern) as strftime(day, '%m%d')")
     sums = ", ".join(
@@ -53,14 +58,13 @@ def by_duckdb(lake: Lake, result: Path, cores: int, memory: str) -> None:
     )
 
 
-def require_same(engine: Path, duck: Path) -> int:
+def require_same(engine: str, duck: Path) -> int:
     """Compare every sum of whole tables, and the number of rows, which it returns."""
     # each row's sums weighed by its key, so that no two rows can have changed places
     key = "hash(seller_id, event_day, arrival_day) % 1000003"
     told = ", ".join(f"sum({name}::hugeint * ({key})::bigint)" for name in MEASURES)
     # written once, so that all files are the table's
-    files = f"{engine}/lake/{SELLER_DAY.name.replace('.', '/')}/*/*/*.parquet"
-    have = duckdb.execute(f"select count(*), {told} from read_parquet('{files}')").fetchall()
+    have = duckdb.execute(f"select count(*), {told} from read_parquet('{engine}/*/*/*.parquet')").fetchall()
     want = duckdb.execute(f"select count(*), {told} from read_parquet('{duck}/*.parquet')").fetchall()
     if have != want:
         raise click.ClickException(f"the engine's tiles are not DuckDB's: {have} and {want}")
@@ -82,11 +86,11 @@ def main(events: int, days: int, cores: int, memory: str, out: Path) -> None:
     for _ in range(2):
         for way, run in ways.items():
             with tasks_of(lake.spark) as tasks, measured() as told:
-                run(lake, results[way], cores, memory)
+                run(lake, results[way])
             of_spark = [tasks.longest_seconds, tasks.largest_megabytes] if tasks.longest_seconds else []
             costs[way] = [*told, *of_spark]
             click.echo(f"{way}: {told[0]:.1f} s, {told[1]:.1f} processor s")
-        rows = require_same(results["engine"], results["DuckDB"])
+        rows = require_same(beside(lake, results["engine"]).path(SELLER_DAY), results["DuckDB"])
     lines = [
         f"`python -m bench.tiles {' '.join(sys.argv[1:])}`: {events:,} events into {rows:,} tiles of {len(MEASURES)}"
         f" measures, {len(OF_ORDERS)} of them of orders, {cores} cores used."
