@@ -1,20 +1,17 @@
 """Loan events -> what was past due of each loan on every day, as known then.
 
-An as-of day `d` sees what happened and arrived before it. Repayments pay the oldest instalment first, whatever the
-payer had in mind. A rescheduling ends the plan before: only instalments due by events of its day or later stand (or its
-own, where it names a due day), and only repayments from its day on pay them.
+An as-of day sees what happened and arrived before it, by the plan then in force (transforms/tiles/plans.py).
 """
 
 from datetime import date, timedelta
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from conf.outcome import OutcomeDefinition
+from transforms.tiles.plans import plan_events, standing
 
-_COUNTED = ("drawn", "due", "repaid", "rescheduled", "written_off")
 _LOAN = ("loan_id", "seller_id")
-_NO_PLAN = "1900-01-01"
 
 
 def loan_segments(events: DataFrame, known_by: date) -> DataFrame:
@@ -24,75 +21,27 @@ def loan_segments(events: DataFrame, known_by: date) -> DataFrame:
     due before), oldest_due_on (the oldest of them that is not paid; null where none), last_due_on (of the plan), and
     written_off_fen, rescheduled_on. Days past due on a day `d` are `d - oldest_due_on`.
     """
-    known = (
-        events.filter(F.col("kind").isin(*_COUNTED) & (F.col("arrival_day") < F.lit(known_by)))
-        .groupBy("loan_id", "kind", "event_day", "arrival_day", "due_on")
-        .agg(
-            F.max("seller_id").alias("seller_id"),
-            F.sum(F.col("sign") * F.col("amount_fen")).alias("fen"),
-            F.sum("sign").alias("many"),
-        )
-    )
+    known = plan_events(events.filter(F.col("arrival_day") < F.lit(known_by)))
     # what is known changes the day after news came; what is past due, the day after an instalment falls due
-    news = known.select("loan_id", F.date_add("arrival_day", 1).alias("from_day"))
-    dues = known.filter(F.col("due_on") < F.lit(known_by)).select("loan_id", F.date_add("due_on", 1).alias("from_day"))
-    first = known.groupBy("loan_id").agg(
-        F.max("seller_id").alias("seller_id"), F.date_add(F.min("arrival_day"), 1).alias("first_day")
-    )
-    days = (
-        news.union(dues)
-        .distinct()
-        .join(first, "loan_id", "inner")
-        .filter(F.col("from_day") >= F.col("first_day"))
-        .select(*_LOAN, "from_day")
-    )
-    seen = days.join(known.drop("seller_id"), "loan_id", "inner").filter(F.col("arrival_day") < F.col("from_day"))
-    key = (*_LOAN, "from_day")
-    by_event_day = seen.filter(F.col("kind").isin("rescheduled", "drawn")).groupBy(*key, "kind", "event_day")
-    standing = by_event_day.agg(F.sum("many").alias("many")).filter("many > 0")
-    dated = standing.groupBy(*key).agg(
-        F.max(F.when(F.col("kind") == "rescheduled", F.col("event_day"))).alias("rescheduled_on"),
-        F.min(F.when(F.col("kind") == "drawn", F.col("event_day"))).alias("drawn_on"),
-    )
-    plan_from = F.coalesce(F.col("rescheduled_on"), F.to_date(F.lit(_NO_PLAN)))
-    seen = seen.join(dated, [*key], "left").withColumn("plan_from", plan_from)
-    is_of_plan = F.col("event_day") >= F.col("plan_from")
-
-    def total(kind: str) -> Column:
-        return F.sum(F.when(F.col("kind") == kind, F.col("fen")).otherwise(0))
-
-    sums = seen.groupBy(*key).agg(
-        F.first("rescheduled_on").alias("rescheduled_on"),
-        F.first("drawn_on").alias("drawn_on"),
-        (total("drawn") - total("repaid") - total("written_off")).alias("outstanding_fen"),
-        total("written_off").alias("written_off_fen"),
-        F.sum(F.when((F.col("kind") == "repaid") & is_of_plan, F.col("fen")).otherwise(0)).alias("paid_fen"),
-    )
-    is_instalment = (F.col("kind") == "due") | ((F.col("kind") == "rescheduled") & F.col("due_on").isNotNull())
-    instalments = (
-        seen.filter(is_instalment & is_of_plan).groupBy(*key, "due_on").agg(F.sum("fen").alias("due_fen"))
-    ).filter("due_fen > 0")
-    in_order = Window.partitionBy(*key).orderBy("due_on")
-    so_far = F.sum("due_fen").over(in_order)
-    owed = instalments.withColumn("so_far", so_far).join(sums.select(*key, "paid_fen"), [*key], "inner")
-    unpaid = F.least(F.col("due_fen"), F.greatest(F.col("so_far") - F.col("paid_fen"), F.lit(0)))
-    is_late = (F.col("due_on") < F.col("from_day")) & (F.col("unpaid") > 0)
-    late = (
-        owed.withColumn("unpaid", unpaid)
-        .groupBy(*key)
-        .agg(
-            F.sum(F.when(is_late, F.col("unpaid")).otherwise(0)).alias("past_due_fen"),
-            F.min(F.when(is_late, F.col("due_on"))).alias("oldest_due_on"),
-            F.max("due_on").alias("last_due_on"),
-        )
+    news = known.select(*_LOAN, F.date_add("arrival_day", 1).alias("from_day"))
+    dues = known.filter(F.col("due_on") < F.lit(known_by)).select(*_LOAN, F.date_add("due_on", 1).alias("from_day"))
+    first = known.groupBy("loan_id").agg(F.date_add(F.min("arrival_day"), 1).alias("first_day"))
+    days = news.union(dues).distinct().join(first, "loan_id").filter(F.col("from_day") >= F.col("first_day"))
+    states, instalments = standing(known, days.drop("first_day"))
+    is_late = (F.col("due_on") < F.col("from_day")) & (F.col("unpaid_fen") > 0)
+    late = instalments.groupBy("loan_id", "from_day").agg(
+        F.sum(F.when(is_late, F.col("unpaid_fen")).otherwise(0)).alias("past_due_fen"),
+        F.min(F.when(is_late, F.col("due_on"))).alias("oldest_due_on"),
+        F.max("due_on").alias("last_due_on"),
     )
     by_loan = Window.partitionBy("loan_id").orderBy("from_day")
     end = F.lit(known_by + timedelta(days=1))
     return (
-        sums.join(late, [*key], "left")
+        states.join(late, ["loan_id", "from_day"], "left")
         .withColumn("until_day", F.coalesce(F.lead("from_day").over(by_loan), end))
         .select(
-            *key,
+            *_LOAN,
+            "from_day",
             "until_day",
             "drawn_on",
             "outstanding_fen",

@@ -98,15 +98,15 @@ LOAN_BOOK = Table(
         Column("loan_id", "string not null", "the source's id of the loan"),
         Column("seller_id", "string not null", "who drew it"),
         Column("arrival_day", "date not null", "business day on which we came to know this state"),
-        Column("drawn_on", "date", "business day of the first draw; null before one"),
+        Column("drawn_on", "date", "business day of the first draw that stands; null where none does"),
         Column("drawn_fen", "bigint not null", "principal drawn so far, fen"),
         Column("repaid_fen", "bigint not null", "principal repaid so far, fen"),
         Column("written_off_fen", "bigint not null", "principal written off so far, fen"),
         Column("outstanding_fen", "bigint not null", "drawn less repaid less written off, fen"),
-        Column("last_due_on", "date", "business day of the last instalment; null where no due is known"),
+        Column("last_due_on", "date", "due day of the plan's last instalment; null where none is known"),
         Column("oldest_unpaid_due_on", "date", "due day of the oldest instalment not fully repaid; null where none"),
         Column("oldest_unpaid_fen", "bigint not null", "what is unpaid of that instalment, fen"),
-        Column("settled_on", "date", "business day of the newest repayment, once nothing is outstanding"),
+        Column("settled_on", "date", "business day of the newest repayment, once all is repaid and none written off"),
     ),
 )
 

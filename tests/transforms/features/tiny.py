@@ -124,9 +124,11 @@ busy    200  200    L1    drawn        1000  -
 busy    200  200    L1    due          1000  140
 busy    150  150    L1    repaid       1000  -
 busy    120  120    L2    drawn        2000  -
-busy    120  120    L2    due          1000  90
+busy    120  120    L2    due          1000  110
 busy    120  120    L2    due          1000  60
 busy    100  100    L2    rescheduled  0     -
+busy    100  100    L2    due          1000  90
+busy    100  100    L2    due          1000  60
 busy    80   80     L2    repaid       1000  -
 busy    60   60     L2    repaid       1000  -
 busy    12   12     L3    drawn        5000  -

@@ -67,15 +67,20 @@ def random_loan(chance: random.Random, number: int, seller: str) -> list[Event]:
     return events
 
 
-@pytest.fixture(scope="module")
-def loans() -> dict[str, list[Event]]:
-    chance = random.Random(20)
+def random_loans(seed: int, sellers: int) -> dict[str, list[Event]]:
+    """One to three loans of each seller."""
+    chance = random.Random(seed)
     made: dict[str, list[Event]] = {}
-    for seller in range(SELLERS):
+    for seller in range(sellers):
         for _ in range(chance.choice([1, 2, 3])):
             events = random_loan(chance, len(made), f"s{seller:02d}")
             made[events[0].loan_id] = events
     return made
+
+
+@pytest.fixture(scope="module")
+def loans() -> dict[str, list[Event]]:
+    return random_loans(20, SELLERS)
 
 
 @pytest.fixture(scope="module")
