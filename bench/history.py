@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from bench.machine import described, local_path, measured
+from bench.machine import described, local_path, measured, use_cores
 from bench.refresh import Ledger, carry_on, prepared, require_unused, state_path
 from jobs.aggregate import aggregate
 from jobs.lakehouse.cost import FORGOTTEN, cost_since, newest_stage
@@ -23,6 +23,7 @@ from transforms.tables.silver import SELLER_BUYER_DAY, SELLER_DAY, SELLER_ITEM_D
 from transforms.tables.table import Table
 
 SELLERS = 4_000
+CORES = 2
 MEGABYTE = 1e6
 
 
@@ -83,10 +84,11 @@ def of_a_day(lake: Lake, out: Path, ledger: Ledger) -> dict[str, float]:
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for a lake each, and history.md.")
 def main(days: tuple[int, ...], events_a_day: int, out: Path) -> None:
     """Print one table, and write it into the folder."""
+    use_cores(CORES)
     told: dict[int, dict[str, float]] = {}
     for many in days:
         ledger, folder = Ledger(events_a_day * many, many, SELLERS), out / f"{many}-days"
-        lake = prepared(folder, ledger, 2, "4g")
+        lake = prepared(folder, ledger, CORES, "4g")
         require_unused(lake, ledger)
         told[many] = of_a_day(lake, folder, ledger)
         lake.spark.stop()
