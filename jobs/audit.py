@@ -17,11 +17,18 @@ from transforms.features import catalogue
 from transforms.features.catalogue import CATALOGUE, MODEL_INPUTS
 from transforms.features.known import Bronze, features_by_rebuild
 from transforms.groups.groups import seller_groups
-from transforms.outcomes.cohorts import BEHAVIOURAL, GIVEN, behavioural_outcomes, cohort_outcomes, loan_outcomes
+from transforms.outcomes.cohorts import (
+    BEHAVIOURAL,
+    GIVEN,
+    behavioural_outcomes,
+    cohort_outcomes,
+    given_outcomes,
+    loan_outcomes,
+)
 from transforms.outcomes.leaks import moved_features, other_outcomes, poisoned, split_groups
 from transforms.outcomes.past_due import loan_segments, with_arrears
 from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS, SELLERS
-from transforms.tables.gold import OUTCOMES, TRAINING_SET
+from transforms.tables.gold import TRAINING_SET
 from transforms.windows.asked import EverySeller
 
 NEWEST = "newest"
@@ -118,10 +125,10 @@ def _outcomes(run: Run, rows: DataFrame, made_by: Published) -> list[tuple[str, 
 
 def _outcomes_again(run: Run, rows: DataFrame, made_by: Published) -> DataFrame:
     sample = made_by.facts["sample"]
-    if sample == GIVEN:
-        return run.read(OUTCOMES).filter(F.col("run_id") == made_by.run_id)
-    definition = OutcomeDefinition.model_validate_json(made_by.facts["definition_as_json"])
     known_by = date.fromisoformat(made_by.facts["known_by"])
+    if sample == GIVEN:
+        return given_outcomes(run.read(LOAN_EVENTS), known_by)
+    definition = OutcomeDefinition.model_validate_json(made_by.facts["definition_as_json"])
     arrears = with_arrears(loan_segments(run.read(LOAN_EVENTS), known_by), definition)
     labels = rows.select("seller_id", "as_of")
     if sample == BEHAVIOURAL:

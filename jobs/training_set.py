@@ -23,6 +23,7 @@ from transforms.outcomes.cohorts import (
     ORIGINATION,
     behavioural_outcomes,
     cohort_outcomes,
+    given_outcomes,
     loan_outcomes,
     roll_rates,
     with_approvals,
@@ -103,25 +104,7 @@ def training_set_as_given(lake: Lake) -> Report:
     with lake.run("training-set", GIVEN, {**_identity(lake), "known_by": known_by}, {"given": True}) as run:
         if run.already_published is not None:
             return _published_before(run)
-        is_outcome = (F.col("kind") == "outcome") & F.col("bad").isNotNull()
-        given = run.read(LOAN_EVENTS).filter(is_outcome)
-        # of several outcomes on one day the worst counts; a correction takes its event back
-        outcomes = (
-            given.groupBy("seller_id", F.col("event_day").alias("as_of"), "loan_id")
-            .agg(F.sum("sign").alias("standing"), F.max("bad").alias("bad"), F.max("arrival_day").alias("arrived"))
-            .filter(F.col("standing") > 0)
-            .groupBy("seller_id", "as_of")
-            .agg(
-                F.when(F.max("bad"), "bad").otherwise("good").alias("outcome"),
-                F.lit("given by the source").alias("why"),
-                F.count(F.lit(1)).alias("loans"),
-                F.lit(None).cast("int").alias("worst_days_past_due"),
-                F.lit(None).cast("date").alias("bad_on"),
-                F.lit(None).cast("bigint").alias("exposure_at_default_fen"),
-                F.lit(None).cast("double").alias("approval_probability"),
-                F.date_add(F.max("arrived"), 1).alias("known_on"),
-            )
-        )
+        outcomes = given_outcomes(run.read(LOAN_EVENTS), known_by)
         _write_outcomes(run, outcomes, GIVEN)
         run.facts = {"sample": GIVEN, "definition": "given by the source"}
         written = run.written(OUTCOMES).filter(F.col("run_id") == run.run_id)

@@ -115,6 +115,31 @@ def _approval() -> Column:
     return F.when(F.count("approval_probability") > 0, told)
 
 
+def given_outcomes(events: DataFrame, known_by: date) -> DataFrame:
+    """One row a seller and day on which a source gave an outcome, of bronze.loan_events known before `known_by`.
+    Columns are those of `cohort_outcomes`.
+
+    Of several that stand the worst counts: that of one loan may be amended, which takes the first one back.
+    """
+    is_given = (F.col("kind") == "outcome") & F.col("bad").isNotNull() & (F.col("arrival_day") < F.lit(known_by))
+    standing = (
+        events.filter(is_given)
+        .groupBy("seller_id", F.col("event_day").alias("as_of"), "loan_id", "bad")
+        .agg(F.sum("sign").alias("standing"), F.max("arrival_day").alias("arrived"))
+        .filter(F.col("standing") > 0)
+    )
+    return standing.groupBy("seller_id", "as_of").agg(
+        F.when(F.max("bad"), "bad").otherwise("good").alias("outcome"),
+        F.lit("given by the source").alias("why"),
+        F.count_distinct("loan_id").alias("loans"),
+        F.lit(None).cast("int").alias("worst_days_past_due"),
+        F.lit(None).cast("date").alias("bad_on"),
+        F.lit(None).cast("bigint").alias("exposure_at_default_fen"),
+        F.lit(None).cast("double").alias("approval_probability"),
+        F.date_add(F.max("arrived"), 1).alias("known_on"),
+    )
+
+
 def cohort_outcomes(loans: DataFrame, labels: DataFrame, definition: OutcomeDefinition) -> DataFrame:
     """One row a label (seller_id, as_of): outcome, why, loans, worst_days_past_due, bad_on, exposure_at_default_fen,
     approval_probability, known_on.

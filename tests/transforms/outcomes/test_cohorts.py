@@ -7,7 +7,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from conf.outcome import load_definition
-from transforms.outcomes.cohorts import cohort_outcomes, with_approvals
+from transforms.outcomes.cohorts import cohort_outcomes, given_outcomes, with_approvals
 
 AS_OF = date(2024, 3, 1)
 LOANS = (
@@ -79,3 +79,29 @@ def test_the_approvals_that_stand_and_were_known_count(spark: SparkSession) -> N
         chosen = loans.filter(F.col("loan_id").isin(these.split()))
         (row,) = cohort_outcomes(chosen, labels, load_definition("standard")).collect()
         assert (row["outcome"], row["approval_probability"]) == ("good", wanted), these
+
+
+def test_of_outcomes_given_by_a_source_those_that_stand_and_were_known_count(spark: SparkSession) -> None:
+    day, later = date(2024, 3, 2), date(2024, 12, 2)
+    told = [
+        ("amended", "l0", True, day, 1),
+        ("amended", "l0", True, later, -1),  # a correction has the values of what it takes back
+        ("amended", "l0", False, later, 1),
+        ("taken back", "l1", True, day, 1),
+        ("taken back", "l1", True, day, -1),
+        ("two loans", "l2", False, day, 1),
+        ("two loans", "l3", True, day, 1),
+    ]
+    events = spark.createDataFrame(
+        [(seller, loan_id, "outcome", bad, AS_OF, known, sign) for seller, loan_id, bad, known, sign in told],
+        "seller_id string, loan_id string, kind string, bad boolean, event_day date, arrival_day date, sign int",
+    )
+
+    def known_by(last: date) -> dict[str, tuple[str, int, date]]:
+        rows = given_outcomes(events, last).collect()
+        assert {row["as_of"] for row in rows} == {AS_OF}
+        return {row["seller_id"]: (row["outcome"], row["loans"], row["known_on"]) for row in rows}
+
+    then, after = day + timedelta(days=1), later + timedelta(days=1)
+    assert known_by(later) == {"amended": ("bad", 1, then), "two loans": ("bad", 2, then)}
+    assert known_by(after) == {"amended": ("good", 1, after), "two loans": ("bad", 2, then)}
