@@ -5,33 +5,62 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from transforms.features.feature import column_of
 
 ROWS_A_BATCH = 10_000
 
+ROWS_AT_ONCE = 1_000_000
+"""Rows of whole sellers that a task holds together, however large its partition: of the widest some 0.5 GB."""
+
+SLICES = 64
+"""Parts that a partition's sellers are put in the order of: a task holds at most one more than it needs."""
+
 WindowSums = Sequence[tuple[str, int]]
 """(measure, days) of each wanted sum, in the order of its column."""
+
+SLICE = "slice"
 
 OfSellers = Callable[[pa.Table], Iterator[pa.RecordBatch]]
 """All rows of some sellers -> their wide rows, as `wide_batches` makes them."""
 
 
 def by_sellers(rows: DataFrame, of_sellers: OfSellers, wanted: WindowSums) -> DataFrame:
-    """Bring all rows of a seller (seller_id) together, and work out wide rows partition by partition.
+    """Bring all rows of a seller (seller_id) together, and work out wide rows, some whole sellers at once.
 
-    Columns: seller_id, as_of, first_day and a bigint a wanted sum. A partition is held in memory.
+    Columns: seller_id, as_of, first_day and a bigint a wanted sum. What is held in memory are ROWS_AT_ONCE rows and a
+    slice of a partition's sellers, or all rows of one seller where they are more.
     """
     schema = ", ".join(
         ["seller_id string", "as_of date", "first_day date", *(f"{column_of(m, days)} bigint" for m, days in wanted)]
     )
 
     def of_partition(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        gathered = [batch for batch in batches if batch.num_rows]
-        if gathered:
-            yield from of_sellers(pa.Table.from_batches(gathered))
+        for some in whole_slices(batches, ROWS_AT_ONCE):
+            yield from of_sellers(some)
 
-    return rows.repartition("seller_id").mapInArrow(of_partition, schema)
+    # another hash than that which chose the partition: by that one they would all be in one slice
+    sliced = rows.withColumn(SLICE, F.pmod(F.xxhash64("seller_id"), F.lit(SLICES)).cast("int"))
+    return sliced.repartition("seller_id").sortWithinPartitions(SLICE).mapInArrow(of_partition, schema)
+
+
+def whole_slices(batches: Iterable[pa.RecordBatch], rows_at_once: int) -> Iterator[pa.Table]:
+    """Batches in the order of their slice, put together to tables of at least so many rows that share no slice."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        if not batch.num_rows:
+            continue
+        rest = batch
+        if sum(part.num_rows for part in held) >= rows_at_once:
+            last = held[-1].column(SLICE)[-1].as_py()
+            end = int(np.searchsorted(batch.column(SLICE).to_numpy(), last, side="right"))
+            if end < batch.num_rows:
+                yield pa.Table.from_batches([*held, batch.slice(0, end)])
+                held, rest = [], batch.slice(end)
+        held.append(rest)
+    if held:
+        yield pa.Table.from_batches(held)
 
 
 def wide_batches(
