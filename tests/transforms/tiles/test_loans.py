@@ -7,7 +7,9 @@ from pyspark.sql import SparkSession
 
 from tests.transforms.outcomes.ledger_of_loans import Event, state
 from tests.transforms.outcomes.test_against_a_daily_ledger import SCHEMA, random_loans
+from transforms.features.states.loans import loan_states_at
 from transforms.tiles.loans import loan_states
+from transforms.windows.asked import EverySeller
 
 ONE = timedelta(days=1)
 
@@ -41,6 +43,35 @@ def test_each_state_is_what_stood_when_the_news_of_a_day_was_in(spark: SparkSess
             ("settled", is_settled),
         }
     assert {name for name, met in seen if met} == {name for name, _ in seen}
+
+
+def test_what_a_seller_owes_and_how_late_it_was_is_what_a_walk_through_every_day_finds(spark: SparkSession) -> None:
+    loans = random_loans(seed=22, sellers=40)
+    rows = [astuple(event) for events in loans.values() for event in events]
+    book = loan_states(spark.createDataFrame(rows, SCHEMA).coalesce(1)).localCheckpoint()
+    sellers: dict[str, list[list[Event]]] = {}
+    for events in loans.values():
+        sellers.setdefault(events[0].seller_id, []).append(events)
+    for day in (date(2023, 6, 1), date(2023, 11, 7), date(2024, 3, 1)):
+        found = {row["seller_id"]: row for row in loan_states_at(book, EverySeller(day)).collect()}
+        for seller, theirs in sellers.items():
+            if not any(event.arrival_day < day for events in theirs for event in events):
+                assert seller not in found
+                continue
+            year = [day - ONE * number for number in range(365)]
+            owed = [state(events, day).outstanding for events in theirs]
+            late = [max(days_late(events, then) for events in theirs) for then in year]
+            row = found[seller]
+            assert row["outstanding_fen"] == sum(max(fen, 0) for fen in owed), (seller, day)
+            assert row["open_loans"] == sum(fen > 0 for fen in owed), (seller, day)
+            assert (row["days_past_due"], row["largest_days_past_due_365d"]) == (late[0], max(late)), (seller, day)
+            assert row["was_bad"] == (max(late) >= 30 or any(state(e, day).written_off > 0 for e in theirs))
+
+
+def days_late(events: list[Event], day: date) -> int:
+    """Days past due of a loan as of a day, by the plan in force then."""
+    then = state(events, day)
+    return (day - then.oldest).days if then.oldest and then.outstanding > 0 else 0
 
 
 def drawn(events: list[Event]) -> int:
