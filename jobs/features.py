@@ -39,7 +39,11 @@ def features(lake: Lake, as_of: date, mode: str = "advance") -> Report:
     """
     lake.require_closed(as_of)
     lake.require_as_published(*SILVER, SELLER_FEATURES, WINDOW_STATE)
-    identity = {"catalogue": catalogue.digest(), "news": lake.news_before(as_of), "kinds_told": lake.kinds_told()}
+    identity = {
+        "catalogue": catalogue.digest(),
+        "news": lake.news_before(as_of),
+        "kinds_told": lake.kinds_told_before(as_of),
+    }
     with lake.run("features", f"as_of={as_of}", identity, {"as_of": as_of, "mode": mode}) as run:
         published = run.already_published
         if published is not None:

@@ -106,7 +106,7 @@ def _ingest(
         _mark_judged_anew(run, earlier)
         require_unchanged(root, new)
         run.figures = {"deliveries": len(new), **counts}
-        run.facts = facts_of(source, key) | ({"again": "True"} if again else {})
+        run.facts = facts_of(source, key, calendar) | ({"again": "True"} if again else {})
         run.publish()
     lines = [f"held whole: {delivery}: {why}" for delivery, why in held.items()]
     lines += [f"refused: {path}: is damaged" for path in sorted(damaged)]

@@ -86,7 +86,7 @@ def _row(table: DataFrame, seller: str, day: date, run_id: str) -> dict[str, Any
 
 def _months(lake: Lake, seller: str, day: date) -> list[MonthOfSales]:
     """Net sales of the last whole calendar months as known then; none where no source tells of sales."""
-    if not set(MEASURES["net_sales_fen"].needs) <= set(lake.kinds_told()):
+    if not set(MEASURES["net_sales_fen"].needs) <= set(lake.kinds_told_before(day)):
         return []
     last = day.replace(day=1)
     first = date(last.year - MONTHS_SHOWN // 12, last.month, 1)

@@ -14,8 +14,9 @@ from conf.errors import UserError
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake, Run
 from jobs.lakehouse.window_states import newest_state, rows_of
+from transforms.features import catalogue
 from transforms.features.catalogue import BY_NAME, CATALOGUE
-from transforms.features.evaluate import wanted_sums
+from transforms.features.evaluate import KindsTold, wanted_sums
 from transforms.features.feature import EVER, column_of, window_sums_in
 from transforms.features.known import (
     SILVER,
@@ -56,7 +57,7 @@ class Evidence:
     labels: DataFrame
     state: DataFrame
     carried_from: date
-    kinds_told: Sequence[str]
+    kinds_told: KindsTold
 
     @property
     def sums(self) -> DataFrame:
@@ -152,10 +153,10 @@ def _evidence(run: Run, as_of: date, labels: DataFrame, sellers: int | None) -> 
 
 
 def _published(run: Run, as_of: date, labels: DataFrame) -> DataFrame | None:
-    """What readers have of this day, if it was made by the catalogue as it is."""
+    """What readers have of this day; None where nothing is published, or by another catalogue."""
     last = run.lake.last_run("features", f"as_of={as_of}")
     names = [feature.name for feature in CATALOGUE]
-    if last is None or run.lake.lacking_columns(SELLER_FEATURES):
+    if last is None or last.facts["catalogue"] != catalogue.digest():
         return None
     rows = run.read(SELLER_FEATURES).filter(f"as_of = '{as_of}' and run_id = '{last.run_id}'")
     return rows.select("seller_id", *names).join(labels.select("seller_id"), "seller_id", "left_semi")

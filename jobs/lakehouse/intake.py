@@ -233,10 +233,11 @@ def calendar_of(lake: Lake, told_arrival_day: date | None, today: date) -> Calen
     )
 
 
-def facts_of(source: Source, key: bytes | None) -> dict[str, str]:
+def facts_of(source: Source, key: bytes | None, calendar: Calendar) -> dict[str, str]:
     """What later steps go by, of a run that took records of this source in."""
     return {
         "kinds_told": ",".join(sorted(source.kinds_told())),
+        "told_on": str(calendar.arrival_day or ""),
         "simulated": str(source.simulated),
         "source_digest": source.digest(),
         **({FINGERPRINT: fingerprint(key)} if key else {}),

@@ -148,10 +148,22 @@ class Lake:
         """What was known before a day, in one word: equal digests are equal news."""
         return _digest({"news": self.news_before(as_of)})
 
-    def kinds_told(self) -> list[str]:
-        """The kinds of record, and the fields, that what was taken in so far can bring, as `order_event.paid`."""
-        told = (run.facts.get("kinds_told", "").split(",") for run in self.runs())
-        return sorted(set().union(*told) - {""})
+    def kinds_told(self) -> dict[str, date | None]:
+        """The kinds of record, and the fields, that what was taken in so far can bring, as `order_event.paid`.
+
+        Each with the day on which its first load arrived; None where each record of that told its own.
+        """
+        told: dict[str, date | None] = {}
+        for run in self.runs():
+            arrived = date.fromisoformat(run.facts["told_on"]) if run.facts.get("told_on") else None
+            for kind in filter(None, run.facts.get("kinds_told", "").split(",")):
+                before = told.get(kind, arrived)
+                told[kind] = min(before, arrived) if before and arrived else None
+        return told
+
+    def kinds_told_before(self, as_of: date) -> list[str]:
+        """Those of them that were told of before a day began."""
+        return sorted(kind for kind, day in self.kinds_told().items() if day is None or day < as_of)
 
     def is_simulated(self) -> bool:
         """Whether any source taken in so far is a simulated one."""

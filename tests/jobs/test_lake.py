@@ -1,5 +1,6 @@
 """What a run says that it wrote is what Delta wrote."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,16 @@ def test_a_run_that_appends_nothing_wrote_nothing(lake: Lake) -> None:
     assert lake.read(DELIVERIES).count() == 1
     peaks = [run.peak_memory_bytes for run in lake.runs()]
     assert peaks[0] is not None and peaks[0] > 100_000_000
+
+
+def test_what_sources_tell_is_told_from_their_first_load_on(lake: Lake) -> None:
+    for number, (kinds, day) in enumerate([("a,b", ""), ("b,c", "2024-03-05"), ("c,d", "2024-03-02")]):
+        with lake.run("ingest", f"shop {number}", {}, {}) as run:
+            run.facts = {"kinds_told": kinds, "told_on": day}
+            run.publish()
+    assert lake.kinds_told() == {"a": None, "b": None, "c": date(2024, 3, 2), "d": date(2024, 3, 2)}
+    assert lake.kinds_told_before(date(2024, 3, 2)) == ["a", "b"]
+    assert lake.kinds_told_before(date(2024, 3, 3)) == ["a", "b", "c", "d"]
 
 
 def test_commits_are_those_that_delta_tells(lake: Lake) -> None:

@@ -14,7 +14,7 @@ FEATURES: list[Feature] = [
         (90,),
         family=_FAMILY,
         unit="fen",
-        meaning="money in, without loans drawn",
+        meaning="money in, without loans drawn here or elsewhere",
         risk="falls",
     ),
     Feature(
@@ -41,7 +41,7 @@ FEATURES: list[Feature] = [
         (30, 90),
         family=_FAMILY,
         unit="fen",
-        meaning="money in less money out, without loans drawn and repaid here",
+        meaning="money in less money out, without loans drawn here or elsewhere, and without those repaid here",
         risk="falls",
     ),
     *ratios(
@@ -63,7 +63,7 @@ FEATURES: list[Feature] = [
         family=_FAMILY,
         unit="share",
         meaning="paid to suppliers over net sales (restocking)",
-        unknown_when="net sales of 0",
+        unknown_when="net sales of 0 or less",
         risk=None,
     ),
     *ratios(
@@ -85,7 +85,7 @@ FEATURES: list[Feature] = [
         family=_FAMILY,
         unit="share",
         meaning="paid for advertising over net sales",
-        unknown_when="net sales of 0",
+        unknown_when="net sales of 0 or less",
         risk=None,
     ),
     *ratios(

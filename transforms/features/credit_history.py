@@ -1,6 +1,6 @@
 """What the seller did with earlier loans here."""
 
-from transforms.features.feature import EVER, Feature, ratios, sums
+from transforms.features.feature import EVER, Feature, ratio, ratios, sums
 
 _FAMILY = "credit history"
 _NO_LOANS = "no source tells of loans"
@@ -23,10 +23,10 @@ FEATURES: list[Feature] = [
     Feature(
         "debt_rate",
         _FAMILY,
-        "try_divide(cast(outstanding_fen as double), net_sales_fen_90d)",
+        ratio("outstanding_fen", "net_sales_fen_90d"),
         "share",
         "principal outstanding now over net sales of the last 90 days",
-        "no net sales in the window",
+        "net sales of 0 or less in the window",
         "rises",
     ),
     Feature(

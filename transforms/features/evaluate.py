@@ -1,6 +1,7 @@
 """Window sums and states -> features, by the formulas of the catalogue."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date
 from functools import reduce
 
 from pyspark.sql import Column, DataFrame
@@ -16,6 +17,10 @@ BLOCK_DAYS = 30
 BLOCKS = 12
 BLOCK_MEASURES = {"sales_blocks": "net_sales_fen", "free_cash_blocks": "free_cash_fen"}
 """Arrays of the complete 30-day blocks before the as-of day, newest first: differences of window sums."""
+
+KindsTold = Mapping[str, date | None]
+"""The kinds of record that the lake's sources can bring, each with the day on which its first load arrived; None where
+each record of that told its own. Up to that day what needs them is unknown, whatever event days they brought."""
 
 _KEY = ["seller_id", "as_of"]
 
@@ -39,14 +44,14 @@ def wanted_states(features: Sequence[Feature] = CATALOGUE) -> list[State]:
 def inputs(
     sums: DataFrame,
     states: Sequence[DataFrame],
-    kinds_told: Collection[str],
+    kinds_told: KindsTold,
     features: Sequence[Feature] = CATALOGUE,
 ) -> DataFrame:
     """What formulas of the features name: one row a (seller_id, as_of) of `sums`.
 
     `sums` come from any way of the engine; `states` have every wanted state, at most a row a (seller_id, as_of).
-    `kinds_told` are the kinds of record that the lake's sources can bring: a measure or state that needs others is
-    unknown, and so is every feature made of it.
+    A measure or state that needs a kind of record of which no source had told by then is unknown, and so is every
+    feature made of it.
     """
     joined = reduce(lambda left, right: left.join(right, _KEY, "left"), states, sums)
     history = F.coalesce(F.date_diff("as_of", "first_day"), F.lit(0))
@@ -75,20 +80,23 @@ def value_of(feature: Feature) -> Column:
     return F.expr(formulas()[feature.name]).cast(feature.type)
 
 
-def _told(measure: str, days: int, kinds_told: Collection[str]) -> Column:
+def _told(measure: str, days: int, kinds_told: KindsTold) -> Column:
     name = column_of(measure, days)
-    if set(MEASURES[measure].needs) <= set(kinds_told):
-        return F.col(name)
-    return F.lit(None).cast("bigint").alias(name)
+    return _if_told(F.col(name), "bigint", MEASURES[measure].needs, kinds_told).alias(name)
 
 
-def _state(state: State, kinds_told: Collection[str]) -> Column:
-    if not set(state.needs) <= set(kinds_told):
-        return F.lit(None).cast(state.type).alias(state.name)
+def _state(state: State, kinds_told: KindsTold) -> Column:
     value = F.col(state.name)
     if state.none is not None:
         value = F.coalesce(value, F.expr(state.none).cast(state.type))
-    return value.cast(state.type).alias(state.name)
+    return _if_told(value.cast(state.type), state.type, state.needs, kinds_told).alias(state.name)
+
+
+def _if_told(value: Column, kind: str, needs: Collection[str], kinds_told: KindsTold) -> Column:
+    if not set(needs) <= kinds_told.keys():
+        return F.lit(None).cast(kind)
+    days = [day for need in needs if (day := kinds_told[need]) is not None]
+    return F.when(F.col("as_of") > F.lit(max(days)), value) if days else value
 
 
 def _blocks(measure: str) -> Column:

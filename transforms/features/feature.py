@@ -99,6 +99,11 @@ def growth(measure: str, days: int) -> str:
     return f"case when history_days >= {2 * days} then try_divide(cast({now} as double), {both} - {now}) - 1 end"
 
 
+def ratio(over: str, under: str) -> str:
+    """The formula of one over the other; null where that is 0 or less: over a loss more would look like less."""
+    return f"case when {under} > 0 then try_divide(cast({over} as double), {under}) end"
+
+
 def change(over: str, under: str, days: int) -> str:
     """The formula of a ratio's change against the window before; null where either window has none of it."""
     now = f"try_divide(cast({column_of(over, days)} as double), {column_of(under, days)})"
@@ -121,12 +126,12 @@ def ratios(
     unknown_when: str,
     risk: Risk,
 ) -> list[Feature]:
-    """A feature a window: one measure's sum over another's."""
+    """A feature a window: one measure's sum over another's; null where that is 0 or less."""
     return [
         Feature(
             f"{name}_{window_name(days)}",
             family,
-            f"try_divide(cast({column_of(over, days)} as double), {column_of(under, days)})",
+            ratio(column_of(over, days), column_of(under, days)),
             unit,
             f"{meaning}, {window_words(days)}",
             unknown_when,

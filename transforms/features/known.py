@@ -1,6 +1,6 @@
 """Features of any sellers and as-of days, each as known then, by any way of the engine."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import reduce
@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from transforms.features.catalogue import CATALOGUE
-from transforms.features.evaluate import evaluate, inputs, wanted_states, wanted_sums
+from transforms.features.evaluate import KindsTold, evaluate, inputs, wanted_states, wanted_sums
 from transforms.features.feature import Feature
 from transforms.features.states.balances import BALANCE_STATES, LOOK_BACK_DAYS, balance_states_at
 from transforms.features.states.days import DAY_MEASURES, DAY_STATES, DRAW_DAYS, GAP_DAYS, WEEKS, day_states_at
@@ -86,7 +86,7 @@ class Bronze:
 
 
 def features_by_sweep(
-    silver: Silver, labels: DataFrame, asked: Asked, kinds_told: Collection[str], first: date | None = None
+    silver: Silver, labels: DataFrame, asked: Asked, kinds_told: KindsTold, first: date | None = None
 ) -> DataFrame:
     """Features of labels (seller_id, as_of; none twice), their sums by the sweep.
 
@@ -97,7 +97,7 @@ def features_by_sweep(
     return features_of_sums(sums, silver.since(first) if first else silver, asked, kinds_told)
 
 
-def features_by_rebuild(bronze: Bronze, labels: DataFrame, asked: Asked, kinds_told: Collection[str]) -> DataFrame:
+def features_by_rebuild(bronze: Bronze, labels: DataFrame, asked: Asked, kinds_told: KindsTold) -> DataFrame:
     """The same from the bronze events alone: nothing that was summed before is read."""
     sums = rebuild(bronze.orders, bronze.payments, bronze.loans, labels, wanted_sums())
     anew = Silver(
@@ -112,7 +112,7 @@ def features_by_rebuild(bronze: Bronze, labels: DataFrame, asked: Asked, kinds_t
     return features_of_sums(sums, anew, asked, kinds_told)
 
 
-def features_of_sums(sums: DataFrame, silver: Silver, asked: Asked, kinds_told: Collection[str]) -> DataFrame:
+def features_of_sums(sums: DataFrame, silver: Silver, asked: Asked, kinds_told: KindsTold) -> DataFrame:
     """Features of labels whose window sums are at hand: a row a label with first_day and every wanted sum."""
     return evaluate(inputs_of_sums(sums, silver, asked, kinds_told))
 
@@ -121,7 +121,7 @@ def inputs_of_sums(
     sums: DataFrame,
     silver: Silver,
     asked: Asked,
-    kinds_told: Collection[str],
+    kinds_told: KindsTold,
     features: Sequence[Feature] = CATALOGUE,
 ) -> DataFrame:
     """What the features are made of, for labels whose window sums are at hand: the sums, and the states they name."""

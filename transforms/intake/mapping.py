@@ -40,6 +40,11 @@ class Calendar:
     today: date
     """The day of the load: nothing happens or arrives after it."""
 
+    @property
+    def arrival_day(self) -> date | None:
+        """The day on which all of this load arrives, the first open one at the least; None where each record tells."""
+        return max(self.told_arrival_day, self.first_open_day) if self.told_arrival_day else None
+
 
 def mapping_problems(empty: DataFrame, source: Source, feed: Feed) -> list[str]:
     """Everything that is wrong with a feed for files of this schema; `empty` is a frame without rows."""

@@ -27,6 +27,9 @@ class Measure:
         return f"case when {self.when} then cast(sign * ({self.value}) as bigint) else 0 end"
 
 
+_PAID_LESS_PAID_BACK = "case when direction = 'out' then amount_fen else -amount_fen end"
+
+
 def _order(name: str, when: str, value: str, meaning: str, *needs: str) -> Measure:
     return Measure(name, "order_event", when, value, meaning, tuple(f"order_event.{kind}" for kind in needs))
 
@@ -217,9 +220,9 @@ MEASURES: dict[str, Measure] = {
         _order("lost_disputes", "kind = 'dispute_lost'", "1", "disputes lost", "dispute_lost"),
         _payment(
             "inflow_fen",
-            "direction = 'in' and kind <> 'loan_draw'",
+            "direction = 'in' and kind not in ('loan_draw', 'other_lender')",
             "amount_fen",
-            "money in, without loans drawn, fen",
+            "money in, without loans drawn here or elsewhere, fen",
             "sale",
         ),
         _payment(
@@ -241,12 +244,24 @@ MEASURES: dict[str, Measure] = {
         _payment(
             "supplier_fen",
             "kind = 'supplier'",
-            "case when direction = 'out' then amount_fen else -amount_fen end",
+            _PAID_LESS_PAID_BACK,
             "paid to suppliers less what they paid back, fen",
             "supplier",
         ),
-        _payment("advertising_fen", "kind = 'advertising'", "amount_fen", "paid for advertising, fen", "advertising"),
-        _payment("withdrawn_fen", "kind = 'withdrawal'", "amount_fen", "withdrawn by the owner, fen", "withdrawal"),
+        _payment(
+            "advertising_fen",
+            "kind = 'advertising'",
+            _PAID_LESS_PAID_BACK,
+            "paid for advertising less paid back, fen",
+            "advertising",
+        ),
+        _payment(
+            "withdrawn_fen",
+            "kind = 'withdrawal'",
+            _PAID_LESS_PAID_BACK,
+            "withdrawn by the owner less brought back, fen",
+            "withdrawal",
+        ),
         _payment(
             "other_lender_fen",
             "kind = 'other_lender' and direction = 'out'",
@@ -271,9 +286,9 @@ MEASURES: dict[str, Measure] = {
         ),
         _payment(
             "free_cash_fen",
-            "kind not in ('loan_draw', 'loan_repayment')",
+            "kind not in ('loan_draw', 'loan_repayment') and not (kind = 'other_lender' and direction = 'in')",
             "case when direction = 'in' then amount_fen else -amount_fen end",
-            "money in less money out, without loans drawn and repaid here, fen",
+            "money in less money out, without loans drawn here or elsewhere, and without those repaid here, fen",
             "sale",
             "supplier",
             "withdrawal",

@@ -1,5 +1,6 @@
 """Every feature of the catalogue, worked out by hand on the tiny ledger: by sums and from events alone."""
 
+from datetime import timedelta
 from math import sqrt
 
 import pytest
@@ -7,7 +8,8 @@ from pyspark.sql import SparkSession
 
 from conf.source import load_source
 from tests.transforms.features import tiny
-from transforms.features.catalogue import CATALOGUE
+from transforms.features.catalogue import BY_NAME, CATALOGUE
+from transforms.features.evaluate import evaluate, inputs, value_of
 from transforms.features.known import features_by_rebuild, features_by_sweep
 from transforms.windows.asked import Chosen, EverySeller
 
@@ -117,24 +119,24 @@ EXPECTED: dict[str, tuple[Value, Value, Value]] = {
     "circular_flow_share_90d": ((300 + 600) / 4100, 0, None),
     "brush_score_90d": ((1 / 4 + 1 / 3 + 2 / 3 + 900 / 4100) / 4, 0, None),
     # payment account
-    "inflow_sum_90d": (2000 + 3000 + 600 + 100, 1500, 0),
-    "inflow_growth_90d": (5700 / 1000 - 1, None, None),
+    "inflow_sum_90d": (2000 + 3000 + 600 + 100 + 400 + 40, 1500, 0),
+    "inflow_growth_90d": (6140 / 1000 - 1, None, None),
     "outflow_sum_90d": (500 + 100 + 1400 + 300 + 50 + 4000, 1000, 0),
     "free_cash_sum_30d": (600 + 100 - 300 - 50 - 4000, 500, 0),
-    "free_cash_sum_90d": (5700 - 6350, 500, 0),
-    "free_cash_rate_90d": (-650 / 5700, 500 / 1500, None),
+    "free_cash_sum_90d": (6140 - 6350, 500, 0),
+    "free_cash_rate_90d": (-210 / 6140, 500 / 1500, None),
     "free_cash_median_block": (0, None, None),
     "smallest_free_cash_block": (-3650, None, None),
     "negative_cash_block_share": (1 / 12, None, None),
     "supplier_rate_90d": ((500 - 100) / 3700, 950 / 1900, None),
     "supplier_rate_365d": (400 / 5250, 950 / 1900, None),
-    "withdrawal_rate_90d": ((1400 + 4000) / 5700, 0, None),
-    "advertising_rate_90d": (100 / 3700, 0, None),
-    "other_lender_rate_90d": (300 / 5700, 50 / 1500, None),
-    "outside_inflow_share_90d": (600 / 5700, 0, None),
+    "withdrawal_rate_90d": ((1400 - 400 + 4000) / 6140, 0, None),
+    "advertising_rate_90d": ((100 - 40) / 3700, 0, None),
+    "other_lender_rate_90d": (300 / 6140, 50 / 1500, None),
+    "outside_inflow_share_90d": (600 / 6140, 0, None),
     "failed_debits_count_30d": (1, 0, 0),
     "failed_debits_count_90d": (2, 0, 0),
-    # of busy nothing was left to serve 2300 from
+    # busy had -210 + 300 to serve 2300 from
     "debt_service_rate_90d": (10, (200 + 50) / (500 + 50), 0),
     "balance_average_90d": (
         (5 * 1000 + 5 * 3000 + 20 * 2500 + 20 * 2400 + 10 * 4000 + 5 * 4600 + 8 * 4300 + 5 * 4250) / 90
@@ -200,7 +202,7 @@ def test_every_feature_was_worked_out_by_hand() -> None:
 @pytest.mark.parametrize("way", ["sums", "events"])
 def test_the_tiny_ledger_gives_what_was_worked_out(spark: SparkSession, way: str) -> None:
     events = tiny.bronze(spark)
-    kinds = load_source("marketplace").kinds_told()
+    kinds = dict.fromkeys(load_source("marketplace").kinds_told())
     if way == "sums":
         found = features_by_sweep(tiny.silver(events), tiny.labels(spark), EverySeller(tiny.AS_OF), kinds)
     else:
@@ -216,12 +218,35 @@ def test_the_tiny_ledger_gives_what_was_worked_out(spark: SparkSession, way: str
 
 
 def test_what_no_source_tells_is_unknown_and_not_none(spark: SparkSession) -> None:
-    found = features_by_sweep(tiny.silver(tiny.bronze(spark)), tiny.labels(spark), Chosen(tiny.labels(spark)), ())
+    found = features_by_sweep(tiny.silver(tiny.bronze(spark)), tiny.labels(spark), Chosen(tiny.labels(spark)), {})
     busy = found.filter("seller_id = 'busy'").collect()[0].asDict()
     assert {name for name in EXPECTED if busy[name] is not None} == KNOWN_WITHOUT_EVENTS
+
+
+def test_what_a_source_tells_later_stays_unknown_of_the_days_before(spark: SparkSession) -> None:
+    days = [tiny.AS_OF - timedelta(days=1), tiny.AS_OF]
+    sums = spark.createDataFrame(
+        [("s1", day, day, 700, 30) for day in days],
+        "seller_id string, as_of date, first_day date, inflow_fen_90d bigint, paid_fen_90d bigint",
+    )
+    # the first load of payments arrives on the day before the later as-of day
+    kinds = {"order_event.paid": None, "payment_event.sale": days[0]}
+    features = [BY_NAME["inflow_sum_90d"], BY_NAME["gmv_sum_90d"]]
+    found = evaluate(inputs(sums, [], kinds, features), features).collect()
+    assert sorted(map(tuple, found)) == [("s1", days[0], None, 30), ("s1", days[1], 700, 30)]
 
 
 def same(have: Value, wanted: Value) -> bool:
     if have is None or wanted is None or isinstance(have, int):
         return have == wanted
     return have == pytest.approx(wanted, rel=1e-12, abs=1e-15)
+
+
+def test_over_net_sales_of_less_than_nothing_a_ratio_is_unknown(spark: SparkSession) -> None:
+    told = "5000000L as outstanding_fen, -20000L as net_sales_fen_90d, 700L as supplier_fen_90d, 12 as complete_blocks"
+    # a shop that refunds more than it sells: by a negative mean its fall would look like growth, its swings like calm
+    blocks = "array(-600L, 0L, 0L, 0L, 0L, 0L, 0L, 0L, 0L, 0L, 0L, 0L) as sales_blocks"
+    rows = spark.sql(f"select {told}, {blocks}")
+    names = ("debt_rate", "supplier_rate_90d", "sales_slope_12_blocks", "sales_variation_12_blocks", "drawdown_180d")
+    names += ("season_index_next_90d",)
+    assert rows.select(*(value_of(BY_NAME[name]).alias(name) for name in names)).first() == (None,) * len(names)

@@ -94,12 +94,15 @@ busy    150  150    in   sale            1000  platform   1000     -
 busy    85   85     in   sale            2000  platform   3000     -
 busy    80   80     out  supplier        500   factory    2500     -
 busy    70   70     out  wages           400   staff      2500     failed=yes
+busy    60   60     in   advertising     40    platform   2540     -
 busy    60   60     out  advertising     100   platform   2400     -
 busy    55   55     in   sale            7000  platform   9400     id=void
 busy    55   54     in   sale            7000  platform   9400     voids=void
 busy    40   40     in   sale            3000  platform   5400     -
+busy    40   40     in   withdrawal      400   owner      5800     -
 busy    40   38     out  withdrawal      1400  owner      4000     -
 busy    30   30     in   transfer        600   owner      4600     -
+busy    25   25     in   other_lender    300   lender     4900     -
 busy    25   25     out  other_lender    300   lender     4300     -
 busy    20   20     out  wages           400   staff      4300     failed=yes
 busy    17   17     out  transfer        50    b1         4250     -
