@@ -19,8 +19,9 @@ from ml.registry import check
 
 
 def daily(lake: Lake, as_of: date, source: Source, root: str, policy: Policy) -> Report:
-    """Take in the deliveries of the open days before `as_of`, close them, and decide every seller as of `as_of`.
+    """Take in every new delivery of the days before `as_of`, close them, and decide every seller as of `as_of`.
 
+    A delivery that comes after its day was closed is news of the first open day. What was not looked at is told.
     Each step publishes for itself and knows what it has done before: after a failure, or out of caution, the whole
     day is run again. Raises UserError, before anything is taken in, where no model was promoted or the registry is not
     to be reached.
@@ -29,11 +30,8 @@ def daily(lake: Lake, as_of: date, source: Source, root: str, policy: Policy) ->
     champion(lake)
     check(lake.settings.mlflow.tracking_uri)
     day = as_of - timedelta(days=1)
-    closed = lake.closed_through()
-    # older deliveries are not looked at again: their number grows with history
-    first_open = min(day, closed + timedelta(days=1)) if closed else None
     steps = (
-        ingest(lake, source, root, day, day, str(first_open) if first_open else None, str(day)),
+        ingest(lake, source, root, day, day, as_of=as_of),
         aggregate(lake, day),
         features(lake, as_of),
         score(lake, as_of),
@@ -42,7 +40,8 @@ def daily(lake: Lake, as_of: date, source: Source, root: str, policy: Policy) ->
     values = {
         f"{done.title}: {label}": value for done in steps for label, value in done.values.items() if label != "as of"
     }
-    return Report("daily", {"as of": as_of, **values})
+    lines = [f"{done.title}: {line}" for done in steps for line in done.lines]
+    return Report("daily", {"as of": as_of, **values}, lines=lines)
 
 
 @step("daily", "seller-credit daily --as-of 2024-09-02 --source marketplace --input demo/world/deliveries")
@@ -57,7 +56,11 @@ def daily(lake: Lake, as_of: date, source: Source, root: str, policy: Policy) ->
     "--policy", default="standard", metavar="NAME_OR_FILE", help="Policy that comes with the package, or a .yml file."
 )
 def command(invocation: Invocation, as_of: date, source: str, root: str, policy: str) -> Report:
-    """Do one day's work: take in the deliveries of the day before, close it, then features, scores and offers."""
+    """Do one day's work: take in what is new of the days before, close them, then features, scores and offers.
+
+    A delivery whose name tells a day from the as-of day on (2024-09-02, 20240902, export_2024-09-02) waits for that
+    day's work. One that comes late, after its day was closed, arrives on the first open day.
+    """
     mapping, rules = load_source(source), load_policy(policy)
     return daily(invocation.lake(), as_of, mapping, root, rules)
 

@@ -4,7 +4,7 @@ import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import reduce
 
 import click
@@ -22,6 +22,7 @@ from jobs.lakehouse.deliveries import (
     feeds_of,
     find_deliveries,
     is_damaged_parquet,
+    looked_at,
     require_unchanged,
 )
 from jobs.lakehouse.intake import (
@@ -54,8 +55,10 @@ def ingest(
     first: str | None = None,
     through: str | None = None,
     again: bool = False,
+    as_of: date | None = None,
 ) -> Report:
-    """Take in every delivery under `root`, named from `first` to `through`, that the lake does not have yet.
+    """Take in every delivery under `root`, named from `first` to `through`, that the lake does not have yet; with
+    `as_of` only what the work of the day before looks at (`looked_at`).
 
     With `again` also those that it has, by the mapping as it is now, once a mapping: what went in is a duplicate then,
     and what was refused, whole files too, is judged anew and no longer counts as refused by the first time. The arrival
@@ -66,7 +69,7 @@ def ingest(
     damaged: set[str] = set()
     while True:
         try:
-            return _ingest(lake, source, root, arrival_day, today, first, through, again, damaged)
+            return _ingest(lake, source, root, arrival_day, today, first, through, again, as_of, damaged)
         except DamagedFile as error:
             # a read that failed for another reason, or of another file, may well succeed tomorrow
             if error.path in damaged or not is_damaged_parquet(root, error.path):
@@ -85,21 +88,33 @@ def _ingest(
     first: str | None,
     through: str | None,
     again: bool,
+    as_of: date | None,
     damaged: Collection[str],
 ) -> Report:
     arguments = {"source": source.name, "input": root, "arrival_day": arrival_day, "first": first, "through": through}
-    arguments |= {"again": "yes" if again else None}
+    arguments |= {"again": "yes" if again else None, "as_of": as_of}
     with lake.run("ingest", source.name, {}, arguments) as run:
         key = pseudonym_key(lake) if source.names_persons() else None
-        deliveries = [_without(delivery, damaged) for delivery in find_deliveries(source, root, first, through)]
         # a row a delivery: bookkeeping, not data
         known = {
             row["delivery_id"]: row["mapping"]
             for row in run.read(DELIVERIES).select("delivery_id", "mapping").collect()
         }
+        lines: list[str] = []
+
+        def choose(names: Sequence[str]) -> Sequence[str]:
+            if as_of is None:
+                return names
+            chosen, told = looked_at(names, as_of, _first_open(lake, as_of), _names(known, source))
+            lines.extend(told)
+            return chosen
+
+        found = find_deliveries(source, root, first, through, choose)
+        deliveries = [_without(delivery, damaged) for delivery in found]
         new, earlier = _to_be_taken(deliveries, known, source.digest() if again else None)
         if not new:
-            return Report("ingest", {"source": source.name, "deliveries": 0, "known already": len(deliveries)})
+            values = {"source": source.name, "deliveries": 0, "known already": len(deliveries)}
+            return Report("ingest", values, lines=lines)
         calendar = calendar_of(lake, arrival_day or (today if lake.closed_through() else None), today)
         with broken_files_named(root):
             counts, held = _take_in(run, source, new, root, calendar, key or b"", again)
@@ -108,9 +123,23 @@ def _ingest(
         run.figures = {"deliveries": len(new), **counts}
         run.facts = facts_of(source, key, calendar) | ({"again": "True"} if again else {})
         run.publish()
-    lines = [f"held whole: {delivery}: {why}" for delivery, why in held.items()]
+    lines += [f"held whole: {delivery}: {why}" for delivery, why in held.items()]
     lines += [f"refused: {path}: is damaged" for path in sorted(damaged)]
     return Report("ingest", {"source": source.name, "deliveries": len(new), **counts}, lines=lines)
+
+
+def _first_open(lake: Lake, as_of: date) -> date | None:
+    """The first day whose news is not closed, the day before `as_of` at the latest; None where no day is closed."""
+    closed = lake.closed_through()
+    day = timedelta(days=1)
+    return min(as_of - day, closed + day) if closed else None
+
+
+def _names(known: Iterable[str], source: Source) -> set[str]:
+    """The names of a source's deliveries, of the ids of all."""
+    ours = (known_id.removeprefix(f"{source.name}/") for known_id in known if known_id.startswith(f"{source.name}/"))
+    # what a release took in has a run for its digest, and no folder
+    return {name for name, _, digest in (told.rpartition("@") for told in ours) if not digest.startswith("release-")}
 
 
 def _to_be_taken(

@@ -5,8 +5,9 @@ import csv
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
@@ -18,6 +19,9 @@ from conf.source import Csv, Feed, Source
 
 _READ_BYTES = 1 << 20
 _NAME = re.compile(r"^[A-Za-z0-9._=-]+$")
+_WHOLE = "whole"
+_DAY = re.compile(r"(?<!\d)(\d{4})([-_.]?)(\d{2})\2(\d{2})(?:\d{6})?(?!\d)")
+"""A day within a name, as 2024-09-01 or 20240901, perhaps with a time of day joined to it."""
 _LONGEST_HEADER = 1 << 16
 _DELTA_LOG = "_delta_log"
 _FORMATS = {
@@ -86,8 +90,14 @@ def content_of(delivery_id: str) -> str:
     return f"{name}@{digests.partition('.')[0]}"
 
 
-def find_deliveries(source: Source, root: str, first: str | None, through: str | None) -> list[Delivery]:
-    """List the deliveries under `root`, in order of name, those from `first` to `through` alone.
+def find_deliveries(
+    source: Source,
+    root: str,
+    first: str | None,
+    through: str | None,
+    choose: Callable[[Sequence[str]], Sequence[str]] = list,
+) -> list[Delivery]:
+    """List the deliveries under `root`, in order of name, those from `first` to `through` that `choose` takes alone.
 
     Every file is read once, for its digest, and a text once more, to see that it can be unpacked and decoded; a file
     whose footer or header cannot be read is refused with a reason.
@@ -102,7 +112,55 @@ def find_deliveries(source: Source, root: str, first: str | None, through: str |
     wanted = sorted(
         name for name in listing.places if (first is None or name >= first) and (through is None or name <= through)
     )
-    return [_delivery(source, listing, name, order, sorted(listing.places[name])) for order, name in enumerate(wanted)]
+    return [
+        _delivery(source, listing, name, order, sorted(listing.places[name]))
+        for order, name in enumerate(choose(wanted))
+    ]
+
+
+def looked_at(
+    names: Sequence[str], as_of: date, first_open: date | None, known: Collection[str]
+) -> tuple[list[str], list[str]]:
+    """Of names of deliveries those that the work of the day before `as_of` looks at; and lines that tell the others.
+
+    A name that tells a day from `as_of` on waits for that day's work. One that is known, and tells no open day, is not
+    looked at again: to find that nothing has changed, all of history would be read each day. Every other is looked
+    at, however late it came.
+    """
+    wanted: list[str] = []
+    earlier: list[str] = []
+    later: list[str] = []
+    for name in names:
+        day = day_in(name)
+        if day is not None and day >= as_of:
+            later.append(name)
+        elif name in known and name != _WHOLE and first_open is not None and (day is None or day < first_open):
+            earlier.append(name)
+        else:
+            wanted.append(name)
+    lines = []
+    if earlier:
+        lines.append(f"known by name, not looked at again: {_span(earlier)}; `seller-credit ingest` looks at all")
+    if later:
+        lines.append(f"left to a later day, by name: {_span(later)}")
+    return wanted, lines
+
+
+def day_in(name: str) -> date | None:
+    """The day that a delivery's name tells, as 2024-09-01, 20240901 or export_2024-09-01; the last of several."""
+    days = [_date(int(year), int(month), int(day)) for year, _, month, day in _DAY.findall(name)]
+    return next((day for day in reversed(days) if day is not None), None)
+
+
+def _date(year: int, month: int, day: int) -> date | None:
+    try:
+        return date(year, month, day)
+    except ValueError:
+        return None
+
+
+def _span(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{len(names):,} deliveries, {names[0]} to {names[-1]}"
 
 
 def sample_deliveries(source: Source, root: str) -> tuple[list[Delivery], dict[str, int], list[str]]:
@@ -158,9 +216,9 @@ def list_input(root: str, deliveries: str, ignore: Sequence[str] = ()) -> Listin
         if name is not None and not any(fnmatchcase(place, pattern) for pattern in ignore):
             by_delivery.setdefault(name, []).append((info.path, place))
     if deliveries == "whole":
-        by_delivery.setdefault("whole", [])
+        by_delivery.setdefault(_WHOLE, [])
         if base in tables:
-            by_delivery["whole"].append((base, PurePosixPath(base).name))
+            by_delivery[_WHOLE].append((base, PurePosixPath(base).name))
     return Listing(system, by_delivery, tables)
 
 
@@ -215,7 +273,7 @@ def _is_folder(system: fs.FileSystem, path: str) -> bool:
 
 def _delivery_of(deliveries: str, inside: PurePosixPath) -> tuple[str | None, str]:
     if deliveries == "whole":
-        return "whole", str(inside)
+        return _WHOLE, str(inside)
     if len(inside.parts) == 1:
         return None, str(inside)
     return inside.parts[0], str(PurePosixPath(*inside.parts[1:]))
