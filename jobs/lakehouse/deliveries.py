@@ -20,6 +20,8 @@ from conf.source import Csv, Feed, Source
 _READ_BYTES = 1 << 20
 _NAME = re.compile(r"^[A-Za-z0-9._=-]+$")
 _WHOLE = "whole"
+_BESIDE = "(input)"
+"""What files that lie beside the folders of deliveries are told under: no folder may be called so."""
 _DAY = re.compile(r"(?<!\d)(\d{4})([-_.]?)(\d{2})\2(\d{2})(?:\d{6})?(?!\d)")
 """A day within a name, as 2024-09-01 or 20240901, perhaps with a time of day joined to it."""
 _LONGEST_HEADER = 1 << 16
@@ -104,7 +106,7 @@ def find_deliveries(
     Raises UserError when there is nothing at `root` or a folder's name cannot be that of a delivery.
     """
     listing = list_input(root, source.deliveries, source.ignore)
-    wrong = sorted(name for name in listing.places if not _NAME.match(name))
+    wrong = sorted(name for name in listing.places if name != _BESIDE and not _NAME.match(name))
     if wrong:
         raise UserError(
             [f"{root}: folder {name!r}: a delivery's name has letters, digits and . _ = - only" for name in wrong]
@@ -134,7 +136,7 @@ def looked_at(
         day = day_in(name)
         if day is not None and day >= as_of:
             later.append(name)
-        elif name in known and name != _WHOLE and first_open is not None and (day is None or day < first_open):
+        elif name in known and name not in (_WHOLE, _BESIDE) and first_open and (day is None or day < first_open):
             earlier.append(name)
         else:
             wanted.append(name)
@@ -213,12 +215,13 @@ def list_input(root: str, deliveries: str, ignore: Sequence[str] = ()) -> Listin
             if deliveries == "folders" and len(inside.parts) == 1:
                 by_delivery.setdefault(inside.parts[0], [])
             continue
-        if name is not None and not any(fnmatchcase(place, pattern) for pattern in ignore):
+        if not any(fnmatchcase(place, pattern) for pattern in ignore):
             by_delivery.setdefault(name, []).append((info.path, place))
     if deliveries == "whole":
         by_delivery.setdefault(_WHOLE, [])
-        if base in tables:
-            by_delivery[_WHOLE].append((base, PurePosixPath(base).name))
+    if base in tables:
+        name = _WHOLE if deliveries == "whole" else _BESIDE
+        by_delivery.setdefault(name, []).append((base, PurePosixPath(base).name))
     return Listing(system, by_delivery, tables)
 
 
@@ -271,11 +274,11 @@ def _is_folder(system: fs.FileSystem, path: str) -> bool:
     return system.get_file_info(path).type == fs.FileType.Directory
 
 
-def _delivery_of(deliveries: str, inside: PurePosixPath) -> tuple[str | None, str]:
+def _delivery_of(deliveries: str, inside: PurePosixPath) -> tuple[str, str]:
     if deliveries == "whole":
         return _WHOLE, str(inside)
     if len(inside.parts) == 1:
-        return None, str(inside)
+        return _BESIDE, str(inside)
     return inside.parts[0], str(PurePosixPath(*inside.parts[1:]))
 
 
@@ -297,7 +300,9 @@ def _delivery(source: Source, listing: Listing, name: str, order: int, paths: Se
                 while chunk := stream.read(_READ_BYTES):
                     digest.update(chunk)
             found = _look_into(source, system, info, place, feeds) if feeds else RefusedFile(place, "")
-        if not feeds:
+        if name == _BESIDE:
+            refused.append(RefusedFile(place, "file: lies beside the deliveries, each of which is a folder"))
+        elif not feeds:
             refused.append(RefusedFile(place, "file: no feed reads it"))
         elif isinstance(found, DeliveredFile):
             files.append(found)
@@ -325,6 +330,9 @@ def _look_into(
 ) -> DeliveredFile | RefusedFile:
     kind = format_of(place)
     stamp = (info.size, info.mtime_ns)
+    if ":" in info.base_name and system.type_name in ("local", "hdfs"):
+        # Hadoop takes what stands before it for a scheme
+        return RefusedFile(place, "file: Spark reads no file here whose name has a colon")
     try:
         if kind == "parquet":
             with system.open_input_file(info.path) as file:

@@ -142,7 +142,13 @@ def _columnar(lake: Lake, group: Group) -> DataFrame:
     # a flipped byte is told where the pages have checksums, whatever the session's settings say
     reader = lake.spark.read.options(ignoreCorruptFiles=False, ignoreMissingFiles=False)
     reader = reader.option("parquet.page.verify-checksum.enabled", True)
-    return reader.schema(reader.parquet(file.path).schema).parquet(*(file.path for file in group.files))
+    paths = _paths(group)
+    return reader.schema(reader.parquet(paths[0]).schema).parquet(*paths)
+
+
+def _paths(group: Group) -> list[str]:
+    """The files' paths for Spark, which takes them for patterns: orders[1].csv would read orders1.csv."""
+    return [re.sub(r"[\[\]{}*?\\]", r"\\\g<0>", file.path) for file in group.files]
 
 
 def raw_records(lake: Lake, source: Source, group: Group, deliveries: Sequence[Delivery], root: str) -> DataFrame:
@@ -163,7 +169,7 @@ def raw_records(lake: Lake, source: Source, group: Group, deliveries: Sequence[D
         own = (F.col(quoted(name)).alias(_own(name)) for name in _text_columns(group))
         placed = rows.select(*own, MALFORMED, uri, nowhere)
     elif group.format == "json":
-        rows = lake.spark.read.text([file.path for file in group.files])
+        rows = lake.spark.read.text(_paths(group))
         placed = _json_rows(rows, _text_columns(group), uri, nowhere)
     else:
         rows = _columnar(lake, group)
@@ -205,7 +211,7 @@ def _csv_rows(lake: Lake, group: Group) -> DataFrame:
         "maxColumns": _MOST_COLUMNS,
     }
     schema = ", ".join(f"{quoted(name)} string" for name in (*names, MALFORMED))
-    rows = lake.spark.read.schema(schema).options(**options).csv([file.path for file in group.files])
+    rows = lake.spark.read.schema(schema).options(**options).csv(_paths(group))
     # of the others Java may know fewer signs than Python, which looked; and none of them writes U+FFFD
     if not group.files[0].damaged and form.encoding in ("utf-8", "latin-1"):
         return rows

@@ -99,12 +99,12 @@ def test_the_day_in_a_name(name: str, day: date | None) -> None:
 
 
 def test_a_day_looks_at_what_is_unknown_or_still_open_and_tells_the_rest() -> None:
-    names = ["2024-08-30", "2024-08-31", "2024-09-01", "2024-09-02", "batch-1", "batch-2", "whole"]
-    known = {"2024-08-31", "2024-09-01", "batch-1", "whole"}
+    names = ["(input)", "2024-08-30", "2024-08-31", "2024-09-01", "2024-09-02", "batch-1", "batch-2", "whole"]
+    known = {"(input)", "2024-08-31", "2024-09-01", "batch-1", "whole"}
     as_of, open_from = date(2024, 9, 2), date(2024, 9, 1)
 
     assert looked_at(names, as_of, open_from, known) == (
-        ["2024-08-30", "2024-09-01", "batch-2", "whole"],
+        ["(input)", "2024-08-30", "2024-09-01", "batch-2", "whole"],
         [
             "known by name, not looked at again: 2 deliveries, 2024-08-31 to batch-1;"
             " `seller-credit ingest` looks at all",

@@ -40,8 +40,8 @@ COLUMNS = ("id", "shop", "buyer", "at", "amount")
 
 
 def ledger(files: str | list[str], fields: Mapping[str, Any] = FIELDS, **keys: Any) -> Source:
-    """A ledger of orders alone; `keys` go to its feed, but for `csv` and `deliveries`."""
-    whole = {"deliveries": "whole", **{key: keys.pop(key) for key in ("csv", "deliveries") if key in keys}}
+    """A ledger of orders alone; `keys` go to its feed, but for `csv`, `deliveries` and `ignore`."""
+    whole = {"deliveries": "whole", **{key: keys.pop(key) for key in ("csv", "deliveries", "ignore") if key in keys}}
     feed = {"name": "orders", "files": files, "event": "order_event", "fields": dict(fields), **keys}
     described = {"name": "shop", "description": "", "time_zone": "UTC", "arrival": {"assume": "event_day + 0"}}
     return Source.model_validate({**described, **whole, "feeds": [feed]})
@@ -233,6 +233,42 @@ def test_a_delta_table_is_its_version(lake: Lake, folder: Path) -> None:
         ("b", "orders", None)
     ] * 2
     assert refused == {}
+
+
+def test_a_name_with_signs_of_a_pattern_is_that_file_and_no_other(lake: Lake, folder: Path) -> None:
+    for name in ("orders1.csv", "orders[1].csv", "a{b,c}.csv", "q?.csv", "[!x]/s*.csv", "back\\slash.csv"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(f"{','.join(COLUMNS)}\n{line(name.replace(',', '_'))}\n")
+    (folder / "j[1].jsonl").write_text(json.dumps(order("j[1].jsonl")))
+    pq.write_table(pa.table({name: [str(order("p{1}.parquet")[name])] for name in COLUMNS}), folder / "p{1}.parquet")
+    table = lake.spark.createDataFrame([tuple(order("d[1]").values())], list(COLUMNS))
+    table.write.format("delta").save(str(folder / "d[1]"))
+    (folder / "10:30.csv").write_text(f"{','.join(COLUMNS)}\n{line('colon')}\n")
+
+    rows, refused = raw(lake, ledger(["*.csv", "*.jsonl", "*.parquet", "d*"]), folder)
+
+    assert len(rows) == 9 and all(row["id"] == row["file"].replace(",", "_") for row in rows)
+    assert refused == {"10:30.csv": "file: Spark reads no file here whose name has a colon"}
+
+
+def test_a_file_beside_the_folders_of_deliveries_is_refused_by_name(lake: Lake, folder: Path) -> None:
+    (folder / "2025-03-09").mkdir()
+    for name in ("orders.csv", "2025-03-09/orders.csv", "README.md", "notes.txt"):
+        (folder / name).write_text(f"{','.join(COLUMNS)}\n{line('a')}\n")
+    lake.spark.range(1).write.format("delta").save(str(folder / "table"))
+    folders = ledger(["*.csv", "table"], deliveries="folders", ignore=["*.md"])
+
+    beside, day = find_deliveries(folders, str(folder), None, None)
+
+    why = "file: lies beside the deliveries, each of which is a folder"
+    assert {file.name: file.reason for file in beside.refused} == dict.fromkeys(
+        ("notes.txt", "orders.csv", "table"), why
+    )
+    assert beside.files == () and beside.delivery_id.startswith("shop/(input)@")
+    assert [file.name for file in day.files] == ["orders.csv"] and day.refused == ()
+    # and of the input itself, where it is a table
+    (alone,) = find_deliveries(folders, str(folder / "table"), None, None)
+    assert [(file.name, file.reason) for file in alone.refused] == [("table", why)]
 
 
 def test_a_cut_or_flipped_archive_is_refused_by_name_and_the_others_are_read(lake: Lake, folder: Path) -> None:
