@@ -24,13 +24,16 @@ from transforms.tables.bronze import DELIVERIES, QUARANTINE
 
 _NO_FEED = "(none)"
 _KEY = ("delivery_id", "feed", "file", "position", "record")
+_JUDGED = ("feed", "reasons", "arrival_day")
+"""What a feed says of a record that it refuses."""
 
 
 def release(lake: Lake, source: Source, arrival_day: date | None, today: date) -> Report:
     """Take in what is in quarantine from this source and the mapping, as it is now, accepts.
 
     Each record goes through the feed that refused it; one that no feed took through every feed of its file. It
-    arrives on `arrival_day`, else `today`, or on the first open day after. What is still refused stays as it is.
+    arrives on `arrival_day`, else `today`, or on the first open day after. What is still refused stays as it is; where
+    one feed of several takes a record and another refuses it, what is refused stays by itself, under that feed.
     """
     with lake.run("release", source.name, {}, {"source": source.name, "arrival_day": arrival_day}) as run:
         key = pseudonym_key(lake) if source.names_persons() else None
@@ -119,6 +122,7 @@ def _take_in(
 ) -> dict[str, int]:
     events = loads(source, batches, calendar, key_pads(run, key))
     taken: list[DataFrame] = []
+    refused: list[DataFrame] = []
     found = dict.fromkeys(STATUSES, 0)
     for load in events:
         load.part_roads(run, calendar)
@@ -130,6 +134,7 @@ def _take_in(
             found["accepted"] += load.straight_records
             rows.append(load.straight())
         taken += [part.select(F.col("position").alias("row_id")) for part in rows]
+        refused.append(judged.filter(F.col("status") == QUARANTINED))
     released = found["accepted"] + found["duplicate"]
     if released:
         for load in events:
@@ -138,7 +143,9 @@ def _take_in(
         counts = (released, found["accepted"], found["duplicate"], 0)
         row = (release_id, source.name, "release", digest, 0, *counts, None, digest)
         run.append(DELIVERIES, run.lake.spark.createDataFrame([row], schema_of(DELIVERIES)).coalesce(1))
-        _mark(run, waiting, reduce(DataFrame.unionByName, taken).distinct(), release_id)
+        parts = [rows.select(F.col("position").alias("row_id"), *_JUDGED) for rows in refused]
+        ids, still_refused = (reduce(DataFrame.unionByName, rows) for rows in (taken, parts))
+        _mark(run, waiting, ids.distinct(), still_refused, release_id)
     for load in events:
         load.release()
     return {
@@ -149,17 +156,34 @@ def _take_in(
     }
 
 
-def _mark(run: Run, waiting: DataFrame, taken: DataFrame, release_id: str) -> None:
-    """Write in quarantine which release took each record in."""
+def _mark(run: Run, waiting: DataFrame, taken: DataFrame, refused: DataFrame, release_id: str) -> None:
+    """Write in quarantine which release took each record in, and what of it a feed refused that another took."""
     of_taken = waiting.join(taken, "row_id", "left_semi").persist(StorageLevel.DISK_ONLY)
+    as_it_came = of_taken.filter(F.col("feed") == _NO_FEED).dropDuplicates(["row_id"]).drop(*_JUDGED)
+    # one row a feed that refused it, as if it had been refused the first time: the next release goes on from there
+    parts = as_it_came.join(refused, "row_id").select(*QUARANTINE.names).persist(StorageLevel.DISK_ONLY)
     # the deliveries whose slices change: a row a delivery
     deliveries = [row["delivery_id"] for row in of_taken.select("delivery_id").distinct().collect()]
     where = in_clause("delivery_id", sorted(deliveries))
     now = run.read(QUARANTINE).filter(where).withColumn("row_id", F.xxhash64(*_KEY))
     marks = taken.select("row_id", F.lit(release_id).alias("release_id"))
     marked = now.join(marks, "row_id", "left").withColumn("released_by", F.coalesce("released_by", "release_id"))
-    run.replace(QUARANTINE, marked.select(*QUARANTINE.names).coalesce(1), where)
-    of_taken.unpersist()
+    run.replace(QUARANTINE, marked.select(*QUARANTINE.names).unionByName(parts).coalesce(1), where)
+    _count_in(run, parts)
+    for rows in (of_taken, parts):
+        rows.unpersist()
+
+
+def _count_in(run: Run, parts: DataFrame) -> None:
+    """Count what feeds refused among what its deliveries brought, where a record counts once for each feed."""
+    many = parts.groupBy("delivery_id").agg(F.count(F.lit(1)).alias("many"))
+    deliveries = [row["delivery_id"] for row in many.select("delivery_id").collect()]
+    if not deliveries:
+        return
+    where = in_clause("delivery_id", sorted(deliveries))
+    counted = run.read(DELIVERIES).filter(where).join(F.broadcast(many), "delivery_id", "left")
+    counted = counted.withColumns({name: F.col(name) + F.col("many") for name in ("records_in", "quarantined")})
+    run.replace(DELIVERIES, counted.select(*DELIVERIES.names).coalesce(1), where)
 
 
 @step("release", "seller-credit release --source my_mended_mapping.yml")

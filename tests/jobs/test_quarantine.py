@@ -91,6 +91,79 @@ def test_refused_records_are_listed_and_released_once_by_a_mended_mapping(lake: 
         assert (kept, went_in) == (told_row["quarantined"], told_row["accepted"])
 
 
+TWO_FEEDS = """
+name: shop
+description: a row is two events
+time_zone: Asia/Shanghai
+deliveries: folders
+arrival: {assume: event_day + 0}
+feeds:
+  - name: paid
+    files: &files orders*.csv
+    event: order_event
+    filter: what = 'sold'
+    fields: &fields
+      event_id: {expression: "concat('paid/', id)"}
+      seller_id: shop
+      order_id: order
+      buyer_id: buyer
+      happened_at: at
+      kind: {constant: paid}
+      amount_fen: {column: amount, unit: yuan}
+  - name: shipped
+    files: *files
+    event: order_event
+    filter: what = 'sold'
+    fields:
+      <<: *fields
+      event_id: {expression: "concat('shipped/', id)"}
+      happened_at: voids
+      kind: {constant: shipped}
+"""
+
+
+def test_what_one_feed_refuses_of_a_record_that_another_takes_stays_in_quarantine(lake: Lake, tmp_path: Path) -> None:
+    noon = "2025-03-09 12:00:00"
+    records = [
+        order("known", voids=noon),
+        order("half", what="lent", voids="soon"),
+        order("half", what="lent", voids="soon"),
+        order("whole", what="lent", voids=noon),
+        order("none", what="lent", voids="soon", amount="x"),
+    ]
+    write_orders(tmp_path / "in" / "2025-03-09" / "orders.csv", records)
+    ingest(lake, shop(TWO_FEEDS), str(tmp_path / "in"), None, TODAY)
+    mended = TWO_FEEDS.replace("what = 'sold'", "what in ('sold', 'lent')")
+
+    def waiting() -> list[tuple[object, ...]]:
+        kept = lake.read(QUARANTINE).filter("released_by is null")
+        return sorted(map(tuple, kept.select("feed", F.get_json_object("record", "$.id"), "reasons").collect()))
+
+    for _ in ("once", "and once more, which changes nothing"):
+        done = release(lake, shop(mended), None, LATER)
+        assert waiting() == [
+            ("(none)", "none", ["record: no feed takes it"]),
+            *[("shipped", "half", ["happened_at: no timestamp"])] * 2,
+        ]
+        # `none` is refused by both feeds
+        assert done.values["still refused"] == 4
+        (told,) = lake.read(DELIVERIES).filter("name = '2025-03-09'").collect()
+        assert (told["records_in"], told["accepted"], told["quarantined"]) == (8, 2, 6)
+        assert lake.read(QUARANTINE).count() == 6
+    assert len(lake.runs()) == 2
+    assert [event for (event,) in rows(lake, "event_id")] == [
+        "paid/half",
+        "paid/known",
+        "paid/whole",
+        "shipped/known",
+        "shipped/whole",
+    ]
+
+    done = release(lake, shop(mended.replace("happened_at: voids", "happened_at: at")), None, LATER)
+    assert (done.values["accepted"], done.values["duplicate"]) == (1, 1)
+    assert [feed for feed, *_ in waiting()] == ["(none)"]
+
+
 def test_a_delivery_with_too_many_bad_records_is_held_whole_and_comes_back_whole(lake: Lake, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     for day, bad in (("2025-03-08", 20), ("2025-03-09", 90)):
