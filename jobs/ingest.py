@@ -45,6 +45,9 @@ from transforms.intake.mapping import Calendar, unclaimed
 from transforms.intake.pseudonyms import personal_columns
 from transforms.tables.bronze import DELIVERIES, EVENT_TABLES, QUARANTINE
 
+MOST_REFUSED_TOLD = 40
+"""Refused files that a report tells by name."""
+
 
 def ingest(
     lake: Lake,
@@ -117,15 +120,22 @@ def _ingest(
             return Report("ingest", values, lines=lines)
         calendar = calendar_of(lake, arrival_day or (today if lake.closed_through() else None), today)
         with broken_files_named(root):
-            counts, held = _take_in(run, source, new, root, calendar, key or b"", again)
+            counts, held, refused = _take_in(run, source, new, root, calendar, key or b"", again)
         _mark_judged_anew(run, earlier)
         require_unchanged(root, new)
         run.figures = {"deliveries": len(new), **counts}
         run.facts = facts_of(source, key, calendar) | ({"again": "True"} if again else {})
         run.publish()
     lines += [f"held whole: {delivery}: {why}" for delivery, why in held.items()]
-    lines += [f"refused: {path}: is damaged" for path in sorted(damaged)]
+    lines += _told(refused)
     return Report("ingest", {"source": source.name, "deliveries": len(new), **counts}, lines=lines)
+
+
+def _told(refused: Iterable[tuple[Delivery, RefusedFile]]) -> list[str]:
+    names = sorted((delivery.name, file.name, file.reason.removeprefix("file: ")) for delivery, file in refused)
+    lines = [f"refused: {delivery}/{file}: {why}" for delivery, file, why in names[:MOST_REFUSED_TOLD]]
+    more = len(names) - len(lines)
+    return [*lines, f"refused: {more:,} more files: see `seller-credit quarantine`"] if more else lines
 
 
 def _first_open(lake: Lake, as_of: date) -> date | None:
@@ -173,8 +183,8 @@ def _without(delivery: Delivery, damaged: Collection[str]) -> Delivery:
 
 def _take_in(
     run: Run, source: Source, deliveries: Sequence[Delivery], root: str, calendar: Calendar, key: bytes, again: bool
-) -> tuple[dict[str, int], dict[str, str]]:
-    """Write what the deliveries bring; return the counts, and why deliveries were held."""
+) -> tuple[dict[str, int], dict[str, str], list[tuple[Delivery, RefusedFile]]]:
+    """Write what the deliveries bring; return the counts, why deliveries were held, and which files were refused."""
     refused = [(delivery, file) for delivery in deliveries for file in delivery.refused]
     batches = []
     for group in readable(run.lake, source, deliveries, refused):
@@ -187,11 +197,13 @@ def _take_in(
     left_over = [rest.persist(StorageLevel.DISK_ONLY) for rest in rests if rest is not None]
     for load in events:
         load.part_roads(run, calendar, everywhere=again)
-    unclaimed_records = _count(left_over)
+    unclaimed_records, malformed = _count(left_over)
     _check_against_footers(source, deliveries, refused, events)
-    bad = sum((load.bad for load in events), unclaimed_records)
+    bad = sum((load.bad for load in events), malformed)
+    taken = sum((load.records for load in events), Counter(malformed))
     records_in = sum((load.records for load in events), Counter(unclaimed_records))
-    held = _held(run, records_in, bad)
+    # what filters leave out on purpose says nothing of whether the mapping is right
+    held = _held(run, taken, bad)
 
     outcome: Outcome = Counter()
     quarantine = []
@@ -217,25 +229,28 @@ def _take_in(
         load.release()
     for rest in left_over:
         rest.unpersist()
-    return totals, held
+    return totals, held, refused
 
 
-def _count(left_over: Iterable[DataFrame]) -> Counter[str]:
+def _count(left_over: Iterable[DataFrame]) -> tuple[Counter[str], Counter[str]]:
+    """The records that no feed takes, by delivery, and those among them that cannot be taken apart."""
     counted: Counter[str] = Counter()
+    malformed: Counter[str] = Counter()
+    counts = (F.count(F.lit(1)).alias("records"), F.count_if(F.col("columns").isNull()).alias("malformed"))
     for records in left_over:
         # a row a delivery: bookkeeping, not data
-        counted += Counter(
-            {row["delivery_id"]: row["count"] for row in records.groupBy("delivery_id").count().collect()}
-        )
-    return counted
+        for row in records.groupBy("delivery_id").agg(*counts).collect():
+            counted[row["delivery_id"]] += row["records"]
+            malformed[row["delivery_id"]] += row["malformed"]
+    return counted, malformed
 
 
-def _held(run: Run, records_in: Counter[str], bad: Counter[str]) -> dict[str, str]:
+def _held(run: Run, taken: Counter[str], bad: Counter[str]) -> dict[str, str]:
     """Deliveries in which so much is wrong that more likely the mapping is: nothing of them goes in."""
     rule = run.lake.settings.intake
     return {
         delivery: f"{bad[delivery]:,} of its {records:,} records are bad, more than {rule.hold_above_share:.0%}"
-        for delivery, records in records_in.items()
+        for delivery, records in taken.items()
         if records >= rule.hold_from_records and bad[delivery] > rule.hold_above_share * records
     }
 

@@ -161,6 +161,19 @@ def test_bad_records_and_files_are_kept_with_their_reasons_and_good_ones_go_in(l
     assert deliveries["2025-03-10"]["records_in"] == 0
 
 
+def test_refused_files_are_told_by_name(lake: Lake, tmp_path: Path) -> None:
+    (tmp_path / "in" / "2025-03-09").mkdir(parents=True)
+    for number in range(42):
+        (tmp_path / "in" / "2025-03-09" / f"notes-{number:02}.txt").write_text("call the bank")
+    (tmp_path / "in" / "orders.csv").write_text("")
+
+    lines = ingest(lake, source(), str(tmp_path / "in"), None, TODAY).lines
+
+    assert lines[0] == "refused: (input)/orders.csv: lies beside the deliveries, each of which is a folder"
+    assert lines[1] == "refused: 2025-03-09/notes-00.txt: no feed reads it"
+    assert len(lines) == 41 and lines[-1] == "refused: 3 more files: see `seller-credit quarantine`"
+
+
 def test_columns_are_taken_by_name_and_a_file_that_lacks_one_is_refused_by_name(lake: Lake, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     write_orders(folder / "2025-03-08" / "orders.csv", [order("as-mapped")])

@@ -199,6 +199,27 @@ def test_a_delivery_with_too_many_bad_records_is_held_whole_and_comes_back_whole
     assert [row[0] for row in stamps] == ["03:22:33.123457"]
 
 
+def test_what_filters_leave_out_is_not_bad(lake: Lake, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    tests = [order(f"test-{number}", shop="test") for number in range(100)]
+    write_orders(folder / "2025-03-08" / "orders.csv", [*tests, *(order(f"good-{number}") for number in range(100))])
+    # of what a feed takes, and of lines that nobody can take apart, three in ten are bad; of all lines not two
+    wrong = [order(f"wrong-{number}", amount="x") for number in range(15)]
+    write_orders(
+        folder / "2025-03-09" / "orders.csv", [*tests, *wrong, *(order(f"fair-{number}") for number in range(70))]
+    )
+    with (folder / "2025-03-09" / "orders.csv").open("a", encoding="utf-8") as file:
+        file.write("cut\n" * 15)
+    filtered = SHOP.replace("    event: order_event\n", "    event: order_event\n    filter: shop <> 'test'\n")
+
+    done = ingest(lake, shop(filtered), str(folder), None, TODAY)
+
+    assert len(done.lines) == 1 and "shop/2025-03-09@" in done.lines[0]
+    assert "30 of its 100 records are bad, more than 25%" in done.lines[0]
+    told = lake.read(DELIVERIES).select("name", "records_in", "accepted", "quarantined")
+    assert sorted(map(tuple, told.collect())) == [("2025-03-08", 200, 100, 100), ("2025-03-09", 200, 0, 200)]
+
+
 def test_a_file_that_no_mapping_read_comes_in_again_by_one_that_does(lake: Lake, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     write_orders(
