@@ -193,13 +193,16 @@ class Listing:
     system: fs.FileSystem
     places: dict[str, list[tuple[str, str]]]
     tables: set[str]
+    closed: set[str]
+    """Folders that may not be looked into; each stands among the places as a file would."""
 
 
 def list_input(root: str, deliveries: str, ignore: Sequence[str] = ()) -> Listing:
     """List an input, or raise UserError where there is none."""
     system, base = file_system(root)
-    selected = system.get_file_info(fs.FileSelector(base, recursive=True)) if _is_folder(system, base) else []
-    if not selected and not _is_folder(system, base):
+    closed: set[str] = set()
+    selected = _all_under(system, base, closed) if _is_folder(system, base) else []
+    if base in closed or not _is_folder(system, base):
         raise UserError(f"--input {root}: is no folder that can be read")
     tables = {str(PurePosixPath(info.path).parent) for info in selected if _is_log(info)}
     by_delivery: dict[str, list[tuple[str, str]]] = {}
@@ -213,8 +216,10 @@ def list_input(root: str, deliveries: str, ignore: Sequence[str] = ()) -> Listin
         name, place = _delivery_of(deliveries, inside)
         if info.type == fs.FileType.Directory and info.path not in tables:
             if deliveries == "folders" and len(inside.parts) == 1:
-                by_delivery.setdefault(inside.parts[0], [])
-            continue
+                name, place = inside.parts[0], "."
+                by_delivery.setdefault(name, [])
+            if info.path not in closed:
+                continue
         if not any(fnmatchcase(place, pattern) for pattern in ignore):
             by_delivery.setdefault(name, []).append((info.path, place))
     if deliveries == "whole":
@@ -222,7 +227,23 @@ def list_input(root: str, deliveries: str, ignore: Sequence[str] = ()) -> Listin
     if base in tables:
         name = _WHOLE if deliveries == "whole" else _BESIDE
         by_delivery.setdefault(name, []).append((base, PurePosixPath(base).name))
-    return Listing(system, by_delivery, tables)
+    return Listing(system, by_delivery, tables, closed)
+
+
+def _all_under(system: fs.FileSystem, folder: str, closed: set[str]) -> list[fs.FileInfo]:
+    """All that lies under a folder; folders that may not be looked into are added to `closed`."""
+    try:
+        # one question: an object store answers for all folders at once
+        return system.get_file_info(fs.FileSelector(folder, recursive=True))
+    except PermissionError:
+        pass
+    try:
+        here = system.get_file_info(fs.FileSelector(folder))
+    except PermissionError:
+        closed.add(folder)
+        return []
+    folders = [info.path for info in here if info.type == fs.FileType.Directory]
+    return [*here, *(info for path in folders for info in _all_under(system, path, closed))]
 
 
 def require_unchanged(root: str, deliveries: Sequence[Delivery]) -> None:
@@ -283,32 +304,45 @@ def _delivery_of(deliveries: str, inside: PurePosixPath) -> tuple[str, str]:
 
 
 def _delivery(source: Source, listing: Listing, name: str, order: int, paths: Sequence[tuple[str, str]]) -> Delivery:
-    system = listing.system
     digest = hashlib.sha256()
     files: list[DeliveredFile] = []
     refused: list[RefusedFile] = []
     for path, place in paths:
         digest.update(place.encode())
-        feeds = feeds_of(source, place)
-        if path in listing.tables:
-            found = delta_table(system, path, place)
-            # the table's id and version stand for its files, which may be many and large
-            digest.update(found.columns.encode() if isinstance(found, DeliveredFile) else b"")
-        else:
-            info = system.get_file_info(path)
-            with system.open_input_stream(path, compression=None) as stream:
-                while chunk := stream.read(_READ_BYTES):
-                    digest.update(chunk)
-            found = _look_into(source, system, info, place, feeds) if feeds else RefusedFile(place, "")
+        found = _file(source, listing, path, place, digest)
         if name == _BESIDE:
             refused.append(RefusedFile(place, "file: lies beside the deliveries, each of which is a folder"))
-        elif not feeds:
-            refused.append(RefusedFile(place, "file: no feed reads it"))
         elif isinstance(found, DeliveredFile):
             files.append(found)
         else:
             refused.append(found)
     return Delivery(source.name, name, digest.hexdigest(), order, tuple(files), tuple(refused))
+
+
+def _file(
+    source: Source, listing: Listing, path: str, place: str, digest: "hashlib._Hash"
+) -> DeliveredFile | RefusedFile:
+    system, feeds = listing.system, feeds_of(source, place)
+    unread = RefusedFile(place, "file: no feed reads it")
+    if path in listing.tables:
+        table = delta_table(system, path, place)
+        # the table's id and version stand for its files, which may be many and large
+        digest.update(table.columns.encode() if isinstance(table, DeliveredFile) else b"")
+        return table if feeds else unread
+    info = system.get_file_info(path)
+    if info.type == fs.FileType.Unknown:
+        return RefusedFile(place, "file: is a pipe or a device")
+    try:
+        if path in listing.closed:
+            raise PermissionError
+        with system.open_input_stream(path, compression=None) as stream:
+            while chunk := stream.read(_READ_BYTES):
+                digest.update(chunk)
+    except PermissionError:
+        # once it may be read, the delivery is another
+        digest.update(b"(closed)")
+        return RefusedFile(place, "file: may not be read" if path not in listing.closed else "folder: may not be read")
+    return _look_into(source, system, info, place, feeds) if feeds else unread
 
 
 def feeds_of(source: Source, place: str) -> tuple[Feed, ...]:

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,12 +13,14 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import fs
 from pyspark.sql import Row
 from pyspark.sql import functions as F
 
 from conf.errors import StepFailure, UserError
 from conf.source import Source
 from jobs.ingest import ingest
+from jobs.lakehouse import deliveries
 from jobs.lakehouse.deliveries import find_deliveries, require_unchanged
 from jobs.lakehouse.lake import Lake
 from jobs.lakehouse.reading import DamagedFile, raw_records, readable
@@ -269,6 +272,68 @@ def test_a_file_beside_the_folders_of_deliveries_is_refused_by_name(lake: Lake, 
     # and of the input itself, where it is a table
     (alone,) = find_deliveries(folders, str(folder / "table"), None, None)
     assert [(file.name, file.reason) for file in alone.refused] == [("table", why)]
+
+
+class AsAUser:
+    """The disk as a user finds it who may not read what is called closed: tests may run as root, who reads all."""
+
+    disk = fs.LocalFileSystem()
+    type_name = "local"
+    open_to_all = False
+
+    def _may(self, path: str) -> str:
+        if "closed" in path and not self.open_to_all:
+            raise PermissionError(13, f"{path}: Permission denied")
+        return path
+
+    def get_file_info(self, what: Any) -> Any:
+        found = self.disk.get_file_info(what)
+        if isinstance(what, fs.FileSelector):
+            self._may(what.base_dir)
+            for info in found if what.recursive else ():
+                if info.type == fs.FileType.Directory:
+                    self._may(info.path)
+        return found
+
+    def open_input_stream(self, path: str, **options: Any) -> Any:
+        return self.disk.open_input_stream(self._may(path), **options)
+
+    def open_input_file(self, path: str) -> Any:
+        return self.disk.open_input_file(self._may(path))
+
+
+def test_what_may_not_be_read_is_refused_by_name_and_the_rest_goes_in(
+    lake: Lake, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("1/orders.csv", "1/closed.csv", "1/closed/orders.csv", "1/sub/orders.csv", "2-closed/orders.csv")
+    for number, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"{','.join(COLUMNS)}\n{line(f'e{number}')}\n")
+    os.mkfifo(folder / "1" / "pipe.csv")
+    user = AsAUser()
+    monkeypatch.setattr(deliveries, "file_system", lambda root: (user, root))
+    source = ledger("*.csv", deliveries="folders")
+
+    done = ingest(lake, source, str(folder), None, TODAY)
+
+    assert done.lines == [
+        "refused: 1/closed: folder: may not be read",
+        "refused: 1/closed.csv: may not be read",
+        "refused: 1/pipe.csv: is a pipe or a device",
+        "refused: 2-closed/.: folder: may not be read",
+    ]
+    assert [done.values[name] for name in ("records in", "accepted", "quarantined")] == [6, 2, 4]
+    # once they may be read they are other deliveries
+    user.open_to_all = True
+    again = ingest(lake, source, str(folder), None, TODAY)
+    assert [again.values[name] for name in ("deliveries", "accepted", "duplicate")] == [2, 3, 2]
+
+
+def test_an_input_that_may_not_be_read_is_a_mistake_of_the_user(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "closed").mkdir()
+    monkeypatch.setattr(deliveries, "file_system", lambda root: (AsAUser(), root))
+    with pytest.raises(UserError, match="is no folder that can be read"):
+        find_deliveries(ledger("*.csv"), str(folder / "closed"), None, None)
 
 
 def test_a_cut_or_flipped_archive_is_refused_by_name_and_the_others_are_read(lake: Lake, folder: Path) -> None:
