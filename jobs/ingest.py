@@ -99,10 +99,9 @@ def _ingest(
     with lake.run("ingest", source.name, {}, arguments) as run:
         key = pseudonym_key(lake) if source.names_persons() else None
         # a row a delivery: bookkeeping, not data
-        known = {
-            row["delivery_id"]: row["mapping"]
-            for row in run.read(DELIVERIES).select("delivery_id", "mapping").collect()
-        }
+        before = run.read(DELIVERIES).select("delivery_id", "mapping", "accepted", "duplicate").collect()
+        known = {row["delivery_id"]: row["mapping"] for row in before}
+        has_fitted = any(row["mapping"] == source.digest() and row["accepted"] + row["duplicate"] for row in before)
         lines: list[str] = []
 
         def choose(names: Sequence[str]) -> Sequence[str]:
@@ -120,7 +119,7 @@ def _ingest(
             return Report("ingest", values, lines=lines)
         calendar = calendar_of(lake, arrival_day or (today if lake.closed_through() else None), today)
         with broken_files_named(root):
-            counts, held, refused = _take_in(run, source, new, root, calendar, key or b"", again)
+            counts, held, refused = _take_in(run, source, new, root, calendar, key or b"", again, has_fitted)
         _mark_judged_anew(run, earlier)
         require_unchanged(root, new)
         run.figures = {"deliveries": len(new), **counts}
@@ -182,12 +181,19 @@ def _without(delivery: Delivery, damaged: Collection[str]) -> Delivery:
 
 
 def _take_in(
-    run: Run, source: Source, deliveries: Sequence[Delivery], root: str, calendar: Calendar, key: bytes, again: bool
+    run: Run,
+    source: Source,
+    deliveries: Sequence[Delivery],
+    root: str,
+    calendar: Calendar,
+    key: bytes,
+    again: bool,
+    has_fitted: bool,
 ) -> tuple[dict[str, int], dict[str, str], list[tuple[Delivery, RefusedFile]]]:
     """Write what the deliveries bring; return the counts, why deliveries were held, and which files were refused."""
     refused = [(delivery, file) for delivery in deliveries for file in delivery.refused]
     batches = []
-    for group in readable(run.lake, source, deliveries, refused):
+    for group in readable(run.lake, source, deliveries, refused, has_fitted):
         raw = raw_records(run.lake, source, group, deliveries, root)
         is_small = sum(file.stamp[0] for file in group.files) <= SMALL_BYTES
         batches.append(Batch(raw, group.feeds, personal_columns(group.feeds, raw.columns), is_small))

@@ -45,12 +45,16 @@ class Group:
 
 
 def readable(
-    lake: Lake, source: Source, deliveries: Sequence[Delivery], refused: list[tuple[Delivery, RefusedFile]]
+    lake: Lake,
+    source: Source,
+    deliveries: Sequence[Delivery],
+    refused: list[tuple[Delivery, RefusedFile]],
+    has_fitted: bool = False,
 ) -> list[Group]:
     """Group the files by schema, and check the mapping against each before anything is read.
 
-    Where no file of a feed fits the mapping, the mapping is wrong: UserError with everything. Where some do, the
-    others are refused by name.
+    Where no file of a feed fits the mapping, and it `has_fitted` none before, the mapping is wrong: UserError with
+    everything. Else the files are, and are refused by name.
     """
     owner = {file.path: delivery for delivery in deliveries for file in delivery.files}
     by_feeds: dict[tuple[str, ...], list[DeliveredFile]] = {}
@@ -74,7 +78,7 @@ def readable(
                 misfits.append((group, wrong))
             else:
                 fitting.append(group)
-        if not fitting:
+        if not fitting and not has_fitted:
             problems += [
                 f"{_told_at(source, feed, problem)}: {group.files[0].path}: {problem}"
                 for group, wrong in misfits

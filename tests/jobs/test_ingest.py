@@ -203,6 +203,28 @@ def test_a_mapping_that_fits_no_file_is_refused_before_anything_is_read(lake: La
     assert lake.runs() == []
 
 
+def test_a_mapping_that_has_fitted_before_refuses_a_days_only_file_of_a_feed_by_name(
+    lake: Lake, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    drifted = [name for name in COLUMNS if name != "amount"]
+    write_orders(folder / "2025-03-08" / "orders.csv", [order("as-mapped")])
+    taken_in(lake, folder)
+    write_orders(folder / "2025-03-09" / "orders.csv", [order("drifted")], drifted)
+    write_payments(folder / "2025-03-09" / "payments.parquet", 5)
+
+    # a mapping that was never used may be wrong itself
+    with pytest.raises(UserError, match="amount"):
+        ingest(lake, source().model_copy(update={"description": "another"}), str(folder), None, TODAY)
+    done = ingest(lake, source(), str(folder), None, TODAY)
+
+    assert [done.values[name] for name in ("records in", "accepted", "quarantined")] == [6, 5, 1]
+    assert len(done.lines) == 1 and "refused: 2025-03-09/orders.csv: feed orders: amount_fen: " in done.lines[0]
+    # and where nothing of a day fits
+    write_orders(folder / "2025-03-10" / "orders.csv", [order("drifted")], drifted)
+    assert taken_in(lake, folder)["quarantined"] == 1
+
+
 def test_stamps_without_a_zone_are_the_sources_own_and_days_are_the_business_zones(lake: Lake, tmp_path: Path) -> None:
     rows = [
         order("no-zone", at="2025-03-08 23:30:00"),
