@@ -7,7 +7,9 @@ import click
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from conf.errors import UserError
 from conf.policy import Policy, load_policy
+from jobs.lakehouse.champion import was_signed_off
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake, Published, Run
 from transforms.features.catalogue import BY_NAME
@@ -26,8 +28,9 @@ _EARLIER = (
 
 
 def decide(lake: Lake, as_of: date, policy: Policy) -> Report:
-    """Decide every seller that was scored as of a day."""
+    """Decide every seller that was scored as of a day, by a version that was signed off."""
     scored_by = lake.require_run("score", f"as_of={as_of}", f"Run `seller-credit score --as-of {as_of}` first.")
+    _require_signed(lake, scored_by)
     previous = _latest_before(lake, as_of)
     earlier = _latest_before(lake, as_of - timedelta(days=policy.grades.days_between_agreeing_snapshots - 1))
     identity = {
@@ -57,6 +60,21 @@ def decide(lake: Lake, as_of: date, policy: Policy) -> Report:
         }
         run.publish()
     return Report("decide", {"as of": as_of, **{name: int(value) for name, value in run.figures.items()}})
+
+
+def _require_signed(lake: Lake, scored_by: Published) -> None:
+    """Raise UserError where the model that scored was never signed off.
+
+    One that was signed off decides for good: a past day can be decided again by the champion of then.
+    """
+    facts, as_of = scored_by.facts, scored_by.as_of
+    name, version, made_by = facts["model_name"], facts["model_version"], facts["model_run_id"]
+    if not was_signed_off(lake, version, made_by):
+        raise UserError(
+            f"decide: the newest scores as of {as_of} are by {name} version {version} (MLflow run {made_by}), which was"
+            f" not signed off: no offer is made by it. Promote it (`seller-credit promote {version} --approver NAME`),"
+            f" or score by the champion again (`seller-credit score --as-of {as_of}`)."
+        )
 
 
 def _latest_before(lake: Lake, day: date) -> Published | None:

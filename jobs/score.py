@@ -30,13 +30,14 @@ def score(lake: Lake, as_of: date, model: str = CHAMPION) -> Report:
         version = resolve(registry.tracking_uri, registry.model, model)
     identity = {"features": featured_by.run_id, "model": registry.model, "version": version, "buckets": buckets}
     with lake.run("score", f"as_of={as_of}", identity, {"as_of": as_of, "model": model}) as run:
+        signed = signed_run(lake) if model == CHAMPION else None
         published = run.already_published
-        if published is not None:
+        # in a registry that was begun anew another model may have scored under the champion's number
+        if published is not None and signed in (None, published.facts["model_run_id"]):
             return Report("score", {"as of": as_of, "published already by": published.run_id})
         check(registry.tracking_uri)
         loaded = load(registry.tracking_uri, registry.model, version)
-        if model == CHAMPION:
-            _require_signed(loaded, signed_run(lake))
+        _require_signed(loaded, signed)
         _require_match(loaded)
         is_of_run = (F.col("as_of") == F.lit(as_of)) & (F.col("run_id") == featured_by.run_id)
         features = run.read(SELLER_FEATURES).filter(is_of_run).drop("run_id")
@@ -88,7 +89,12 @@ def _require_match(loaded: Loaded) -> None:
 
 @step("score", "seller-credit score --as-of 2024-09-01")
 @click.option("--as-of", type=DAY, required=True, help="The day whose features are scored.")
-@click.option("--model", default=CHAMPION, metavar="champion|VERSION", help="The champion, or one registered version.")
+@click.option(
+    "--model",
+    default=CHAMPION,
+    metavar="champion|VERSION",
+    help="The champion, or one version: before its sign-off its scores are to be looked at, and decide makes no offer.",
+)
 def command(invocation: Invocation, as_of: date, model: str) -> Report:
     """Score every seller: probability of default, score, and points by feature that add up to it."""
     return score(invocation.lake(), as_of, model)

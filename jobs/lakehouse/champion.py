@@ -33,7 +33,7 @@ def champion(lake: Lake) -> int:
     if not standing:
         raise UserError(
             f"{lake.root}: no model version was promoted yet. Run `seller-credit train`, look at the card, then"
-            " `seller-credit promote VERSION --approver NAME`; or name a version: --model VERSION."
+            " `seller-credit promote VERSION --approver NAME`; or look at the scores of one: --model VERSION."
         )
     return standing[-1]
 
@@ -48,6 +48,13 @@ def signed_run(lake: Lake) -> str | None:
         if standing and run.step == "promote" and run.facts["model_version"] == str(standing[-1]):
             return run.facts.get("mlflow_run")
     return None
+
+
+def was_signed_off(lake: Lake, version: str, made_by: str) -> bool:
+    """Whether the model that an MLflow run made was ever signed off; by its version, where a sign-off tells no run."""
+    signed = [run.facts for run in lake.runs() if run.step == "promote"]
+    tell_no_run = {facts["model_version"] for facts in signed if "mlflow_run" not in facts}
+    return version in tell_no_run or made_by in {facts.get("mlflow_run") for facts in signed}
 
 
 def features_gone(loaded: Loaded, table: Table) -> list[str]:

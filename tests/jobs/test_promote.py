@@ -1,7 +1,7 @@
-"""Who may make which version the champion, what is kept of it, and what the registry's alias says then."""
+"""Who may make which version the champion, what is kept of it, what the alias says then, and who may decide."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -9,18 +9,23 @@ from mlflow import MlflowClient
 from pyspark.sql import SparkSession
 
 from conf.errors import StepFailure, UserError
+from conf.policy import load_policy
 from jobs import promote as promotion
+from jobs import score as scoring
+from jobs.decide import decide
 from jobs.lakehouse.champion import champion, champions, signed_run
 from jobs.lakehouse.lake import Lake
 from jobs.promote import promote, roll_back
 from jobs.review import review
-from jobs.score import _require_signed
+from jobs.score import _require_signed, score
 from jobs.train import _champion
 from ml.registry import CHAMPION, Loaded, alias, resolve, run_of
 from tests.conftest import lake_at
 from transforms.tables.gold import SIGNOFFS
 
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
+DAY = date(2024, 1, 1)
+POLICY = load_policy("standard")
 GOOD = {
     "evaluated_bad_groups": 300.0,
     "evaluated_bads": 400.0,
@@ -214,3 +219,56 @@ def test_a_model_that_nobody_signed_does_not_score_under_the_champions_number(
     # whoever signs next does not lend the old sign-off to the stranger
     assert promotion._let_the_alias_follow(fresh) is False
     assert client.get_model_version(settings.model, "1").tags == {}
+
+
+def scored(lake: Lake, number: int, made_by: str) -> None:
+    """The scores of DAY, of no seller, by the model that a run made."""
+    facts = {"model_name": lake.settings.mlflow.model, "model_version": str(number), "model_run_id": made_by}
+    publish(lake, "score", f"as_of={DAY}", {}, facts | {"features_run_id": "features-1"})
+
+
+def test_no_offer_is_made_by_a_version_that_nobody_signed(spark: SparkSession, tmp_path: Path) -> None:
+    lake = lake_at(spark, tmp_path)
+    trained(lake, 1, GOOD)
+    trained(lake, 2, compared(GOOD, 1))
+    publish(lake, "audit", "set-1", {"checks": 5, "leaks": 0, "rows": 1000}, {})
+    promote(lake, "1", "Li Wei", {}, NOON)
+    scored(lake, 2, f"{2:032x}")
+    with pytest.raises(UserError) as refused:
+        decide(lake, DAY, POLICY)
+    told = str(refused.value)
+    assert "by seller-credit version 2 (MLflow run 00000000000000000000000000000002), which was not signed off" in told
+    assert "seller-credit promote 2 --approver NAME" in told and "seller-credit score --as-of 2024-01-01`)" in told
+    assert lake.last_run("decide") is None
+
+    promote(lake, "2", "Li Wei", {}, NOON)
+    assert decide(lake, DAY, POLICY).values["decisions"] == 0
+    # the day again, by the champion of then
+    scored(lake, 1, f"{1:032x}")
+    assert decide(lake, DAY, POLICY).values["decisions"] == 0
+    # another model with the champion's number, in a registry that was begun anew
+    scored(lake, 2, f"{9:032x}")
+    with pytest.raises(UserError, match="version 2 .MLflow run 00000000000000000000000000000009., which was not sig"):
+        decide(lake, DAY, POLICY)
+
+
+def test_scores_by_a_stranger_under_the_champions_number_are_not_taken_for_the_champions(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = lake_at(spark, tmp_path)
+    settings = lake.settings
+    trained(lake, 1, GOOD)
+    publish(lake, "audit", "set-1", {"checks": 5, "leaks": 0, "rows": 1000}, {})
+    promote(lake, "1", "Li Wei", {}, NOON)
+    publish(lake, "features", f"as_of={DAY}", {}, {})
+    features = lake.last_run("features")
+    assert features is not None
+    identity = {"features": features.run_id, "model": settings.mlflow.model, "version": 1, "buckets": 4}
+    with lake.run("score", f"as_of={DAY}", identity, {}) as run:
+        run.facts = {"model_run_id": f"{9:032x}"}
+        run.publish()
+    stranger = Loaded(None, settings.mlflow.model, 1, f"{9:032x}", (), {"any": 1})  # type: ignore[arg-type]
+    monkeypatch.setattr(scoring, "load", lambda *_: stranger)
+    assert "published already by" in score(lake, DAY, "1").values
+    with pytest.raises(UserError, match="version 1 is not the one that was signed off"):
+        score(lake, DAY)
