@@ -4,7 +4,7 @@ Under 200 bad groups a gate that rests on bads says "insufficient evidence": it 
 then needs an override with a reason, one for each gate.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 PASS, FAIL, INSUFFICIENT = "pass", "fail", "insufficient evidence"
@@ -32,8 +32,8 @@ class Gate:
     evidence: str
 
 
-def gates(figures: Figures, audit: Figures | None = None, champion: int | None = None) -> tuple[Gate, ...]:
-    """Judge the figures that `train` published with a version, and those of the leak audit of its training set.
+def gates(figures: Figures, audits: Sequence[Figures] = (), champion: int | None = None) -> tuple[Gate, ...]:
+    """Judge the figures that `train` published with a version, and those of the leak audits of its training set.
 
     `champion` is the version that scores now, None before the first. A figure that is missing is no evidence.
     """
@@ -44,7 +44,7 @@ def gates(figures: Figures, audit: Figures | None = None, champion: int | None =
         _interval(figures, "calibration-intercept", "calibration_intercept", 0.0),
         _calibration_slope(figures),
         _tests(figures, "grades", "grade", "grades whose bads do not agree with their PD"),
-        _leak_audit(audit),
+        _leak_audit(audits),
         _contributions(figures),
         _single_score(figures),
         _directions(figures),
@@ -132,11 +132,15 @@ def _tests(figures: Figures, gate: str, name: str, what: str) -> Gate:
     return _rests_on_bads(figures, gate, failed == 0, evidence)
 
 
-def _leak_audit(audit: Figures | None) -> Gate:
-    if audit is None:
+def _leak_audit(audits: Sequence[Figures]) -> Gate:
+    """By the worst audit, then the largest: a set is never edited, so that what one found another cannot clear."""
+    if not audits:
         return Gate("leak-audit", INSUFFICIENT, "the training set was not audited: seller-credit audit SET")
-    evidence = f"{audit['leaks']:.0f} of {audit['checks']:.0f} checks found a leak, in {audit['rows']:,.0f} rows"
-    return _judged("leak-audit", audit["leaks"] == 0, evidence)
+    worst = max(audits, key=lambda audit: (audit["leaks"], audit.get("days", 0)))
+    evidence = f"{worst['leaks']:.0f} of {worst['checks']:.0f} checks found a leak, in {worst['rows']:,.0f} rows"
+    if "days" in worst:
+        evidence += f", as-of days rebuilt: {worst['days']:.0f}"
+    return _judged("leak-audit", worst["leaks"] == 0, evidence)
 
 
 def _contributions(figures: Figures) -> Gate:

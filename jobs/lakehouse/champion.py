@@ -75,10 +75,18 @@ def training_of(lake: Lake, version: int) -> Published:
 
 
 def gates_now(lake: Lake, figures: Mapping[str, float], training_set: str, version: int | None) -> tuple[Gate, ...]:
-    """The gates of a version as they stand: by its figures, the audit of its training set, and today's champion.
+    """The gates of a version as they stand: by its figures, the audits of its training set, and today's champion.
 
     `version` is None where it has no number yet; the champion itself is compared with the one before it.
     """
-    audit = lake.last_run("audit", training_set)
     others = [number for number in champions(lake) if number != version]
-    return gates(figures, audit.figures if audit else None, others[-1] if others else None)
+    return gates(figures, [audit.figures for audit in _audits(lake, training_set)], others[-1] if others else None)
+
+
+def _audits(lake: Lake, training_set: str) -> list[Published]:
+    """The audits of a set by the catalogue that made it; where there is none, those by any other."""
+    made_with = {run.facts.get("catalogue") for run in lake.runs() if run.run_id == training_set}
+    audits = [run for run in lake.runs() if run.step == "audit" and run.slice == training_set]
+    # another catalogue may say otherwise what a feature is, and find moved what is not
+    by_its_own = [audit for audit in audits if audit.facts.get("catalogue") in {None, *made_with}]
+    return by_its_own or audits

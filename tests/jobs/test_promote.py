@@ -13,7 +13,7 @@ from conf.policy import load_policy
 from jobs import promote as promotion
 from jobs import score as scoring
 from jobs.decide import decide
-from jobs.lakehouse.champion import champion, champions, signed_run
+from jobs.lakehouse.champion import champion, champions, gates_now, signed_run
 from jobs.lakehouse.lake import Lake
 from jobs.promote import promote, roll_back
 from jobs.review import review
@@ -272,3 +272,33 @@ def test_scores_by_a_stranger_under_the_champions_number_are_not_taken_for_the_c
     assert "published already by" in score(lake, DAY, "1").values
     with pytest.raises(UserError, match="version 1 is not the one that was signed off"):
         score(lake, DAY)
+
+
+def leak_audit(lake: Lake, training_set: str) -> tuple[str, str]:
+    found = {gate.gate: gate for gate in gates_now(lake, GOOD, training_set, None)}["leak-audit"]
+    return found.verdict, found.evidence
+
+
+def test_a_leak_that_one_audit_found_is_not_cleared_by_another(lake: Lake) -> None:
+    publish(lake, "training-set", "cohorts", {}, {"catalogue": "as of the set"})
+    made_by = lake.last_run("training-set")
+    assert made_by is not None
+    of_set = made_by.run_id
+
+    def audited(leaks: int, days: int, catalogue: str) -> None:
+        figures = {"checks": 5, "leaks": leaks, "rows": 1000, "days": days}
+        publish(lake, "audit", of_set, figures, {"catalogue": catalogue, "asked": f"{days} days"})
+
+    assert leak_audit(lake, of_set)[0] == "insufficient evidence"
+    # one that was made later may say of a feature what it was not then: it is evidence only where there is no other
+    audited(1, 2, "another")
+    assert leak_audit(lake, of_set)[0] == "fail"
+    audited(0, 1, "as of the set")
+    clean = "0 of 5 checks found a leak, in 1,000 rows, as-of days rebuilt: 1"
+    assert leak_audit(lake, of_set) == ("pass", clean)
+    audited(1, 28, "as of the set")
+    leaking = ("fail", "1 of 5 checks found a leak, in 1,000 rows, as-of days rebuilt: 28")
+    assert leak_audit(lake, of_set) == leaking
+    audited(0, 1, "as of the set")
+    audited(0, 40, "another")
+    assert leak_audit(lake, of_set) == leaking

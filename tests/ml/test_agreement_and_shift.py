@@ -111,13 +111,13 @@ MANY = {"evaluated_bad_groups": 250.0, "evaluated_bads": 600.0}
     ],
 )
 def test_gates_fail_at_their_bounds(gate: str, figures: dict[str, float], champion: int | None, verdict: str) -> None:
-    found = {judged.gate: judged for judged in gates(MANY | figures, None, champion)}
+    found = {judged.gate: judged for judged in gates(MANY | figures, (), champion)}
     assert found[gate].verdict == verdict, found[gate].evidence
 
 
 @pytest.mark.parametrize(("low", "verdict"), [(-0.009, "pass"), (-0.011, "fail")])
 def test_a_challenger_may_not_be_worse_than_the_champion(low: float, verdict: str) -> None:
     figures = {"champion_auc_difference": 0.0, "champion_auc_difference_low": low, "champion_auc_difference_high": 0.02}
-    found = gates(MANY | figures | {"champion_version": 1.0}, {"checks": 5, "leaks": 1, "rows": 9}, 1)
+    found = gates(MANY | figures | {"champion_version": 1.0}, [{"checks": 5, "leaks": 1, "rows": 9}], 1)
     verdicts = {judged.gate: judged.verdict for judged in found}
     assert verdicts["auc-against-champion"] == verdict and verdicts["leak-audit"] == "fail"
