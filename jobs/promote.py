@@ -9,7 +9,7 @@ import click
 from pyspark.sql import functions as F
 
 from conf.errors import StepFailure, UserError
-from jobs.lakehouse.champion import PROMOTION, ROLLBACK, champions, gates_now, training_of
+from jobs.lakehouse.champion import PROMOTION, ROLLBACK, champions, gates_now, promotions, training_of
 from jobs.lakehouse.command import Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake, Published, Run, schema_of
 from ml.gates import PASS, Gate
@@ -27,7 +27,7 @@ def promote(lake: Lake, version: str, approver: str, overrides: Mapping[str, str
     check(registry.tracking_uri)
     number = resolve(registry.tracking_uri, registry.model, version)
     before = champions(lake)
-    training = training_of(lake, number)
+    training = training_of(lake, number, run_of(registry.tracking_uri, registry.model, number))
     trainer = training.facts["trainer"]
     _require_another(approver, trainer, number)
     _require_reasons(training, number)
@@ -77,7 +77,7 @@ def roll_back(lake: Lake, approver: str, reason: str, signed_at: datetime) -> Re
         if len(before) < 2:
             raise UserError(f"promote --rollback: there is no champion before {before[-1] if before else 'the first'}")
         target = resolve(registry.tracking_uri, registry.model, str(before[-2]))
-        training = training_of(lake, target)
+        training = _training_signed(lake, promotions(lake)[-2], target)
         run.arguments = {"rollback": True, "approver": approver, "reason": reason}
         _sign(
             run,
@@ -98,6 +98,20 @@ def roll_back(lake: Lake, approver: str, reason: str, signed_at: datetime) -> Re
             "reason": reason,
         },
     )
+
+
+def _training_signed(lake: Lake, promotion: Published, target: int) -> Published:
+    """The training of the model that a promotion signed; UserError where the registry has another under its number."""
+    training = training_of(lake, target, promotion.facts.get("mlflow_run"))
+    signed, registry = training.facts["mlflow_run"], lake.settings.mlflow
+    found = run_of(registry.tracking_uri, registry.model, target)
+    if found != signed:
+        raise UserError(
+            f"promote --rollback: version {target} is not the one that was signed off: the registry made it by run"
+            f" {found}, and run {signed} was promoted ({promotion.run_id}). Promote a version that the registry has, by"
+            " `seller-credit promote VERSION --approver NAME`, or bring the lost registry back."
+        )
+    return training
 
 
 def _require_another(approver: str, trainer: str, number: int) -> None:

@@ -8,7 +8,7 @@ from jobs.lakehouse.champion import champions, gates_now, training_of
 from jobs.lakehouse.command import Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake
 from ml.gates import PASS, too_few_bads
-from ml.registry import CHAMPION, alias, check, resolve
+from ml.registry import CHAMPION, alias, check, resolve, run_of
 
 
 def review(lake: Lake, version: str) -> Report:
@@ -16,7 +16,7 @@ def review(lake: Lake, version: str) -> Report:
     registry = lake.settings.mlflow
     check(registry.tracking_uri)
     number = resolve(registry.tracking_uri, registry.model, version)
-    training = training_of(lake, number)
+    training = training_of(lake, number, run_of(registry.tracking_uri, registry.model, number))
     gates = gates_now(lake, training.figures, training.facts["training_set"], number)
     open_gates = [gate for gate in gates if gate.verdict != PASS]
     standing = champions(lake)

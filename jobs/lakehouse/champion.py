@@ -11,20 +11,29 @@ from transforms.tables.table import Table
 PROMOTION, ROLLBACK = "promotion", "rollback"
 
 
-def champions(lake: Lake) -> list[int]:
-    """Versions that were signed off and not rolled back, oldest first: the last one scores.
+def promotions(lake: Lake) -> list[Published]:
+    """Promotions that were not rolled back, oldest first: the model of the last one scores.
 
     The registry's alias only follows it.
     """
-    standing: list[int] = []
+    standing: list[Published] = []
     for run in lake.runs():
         if run.step == "promote":
-            version = int(run.facts["model_version"])
             if run.facts["kind"] == ROLLBACK:
                 standing.pop()
-            elif standing[-1:] != [version]:
-                standing.append(version)
+            elif not standing or _model(standing[-1]) != _model(run):
+                standing.append(run)
     return standing
+
+
+def _model(promotion: Published) -> tuple[str, str | None]:
+    # in a registry that was lost and begun anew another model has the number
+    return promotion.facts["model_version"], promotion.facts.get("mlflow_run")
+
+
+def champions(lake: Lake) -> list[int]:
+    """Versions that were signed off and not rolled back, oldest first: the last one scores."""
+    return [int(promotion.facts["model_version"]) for promotion in promotions(lake)]
 
 
 def champion(lake: Lake) -> int:
@@ -43,11 +52,8 @@ def signed_run(lake: Lake) -> str | None:
 
     In a registry that was lost and begun anew another model has the champion's number.
     """
-    standing = champions(lake)
-    for run in reversed(lake.runs()):
-        if standing and run.step == "promote" and run.facts["model_version"] == str(standing[-1]):
-            return run.facts.get("mlflow_run")
-    return None
+    standing = promotions(lake)
+    return standing[-1].facts.get("mlflow_run") if standing else None
 
 
 def was_signed_off(lake: Lake, version: str, made_by: str) -> bool:
@@ -62,12 +68,16 @@ def features_gone(loaded: Loaded, table: Table) -> list[str]:
     return [name for name in loaded.features if name not in table.names]
 
 
-def training_of(lake: Lake, version: int) -> Published:
-    """The run that trained a version; UserError where it was not trained on this lake."""
+def training_of(lake: Lake, version: int, made_by: str | None = None) -> Published:
+    """The run that trained a version; UserError where it was not trained on this lake.
+
+    `made_by` is the MLflow run that it must be of, where several have had that number.
+    """
     name = lake.settings.mlflow.model
     for run in reversed(lake.runs()):
         is_training = run.step == "train" and run.facts["model_name"] == name
-        if is_training and run.facts["model_version"] == str(version):
+        is_of_model = made_by in (None, run.facts.get("mlflow_run"))
+        if is_training and is_of_model and run.facts["model_version"] == str(version):
             return run
     raise UserError(
         f"{name} version {version} was not trained on this lake ({lake.root}): there is no evidence to judge it by"

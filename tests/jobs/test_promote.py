@@ -13,7 +13,7 @@ from conf.policy import load_policy
 from jobs import promote as promotion
 from jobs import score as scoring
 from jobs.decide import decide
-from jobs.lakehouse.champion import champion, champions, gates_now, signed_run
+from jobs.lakehouse.champion import PROMOTION, ROLLBACK, champion, champions, gates_now, signed_run
 from jobs.lakehouse.lake import Lake
 from jobs.promote import promote, roll_back
 from jobs.review import review
@@ -67,14 +67,11 @@ def publish(lake: Lake, step: str, slice_: str, figures: Mapping[str, float], fa
         run.publish()
 
 
-def trained(lake: Lake, number: int, figures: Mapping[str, float]) -> None:
+def trained(lake: Lake, number: int, figures: Mapping[str, float], made_by: str | None = None) -> None:
     """A registered version, and the run that says what was found of it."""
     settings = lake.settings.mlflow
-    client = MlflowClient(settings.tracking_uri, settings.tracking_uri)
-    if number == 1:
-        client.create_registered_model(settings.model)
-    made_by = f"{number:032x}"
-    client.create_model_version(settings.model, source=f"file://{lake.root}/none", run_id=made_by)
+    made_by = made_by or f"{number:032x}"
+    registered(lake, number, made_by)
     facts = {
         "model_name": settings.model,
         "model_version": str(number),
@@ -82,9 +79,22 @@ def trained(lake: Lake, number: int, figures: Mapping[str, float]) -> None:
         "algorithm": "gbt",
         "trainer": "Wang Fang",
         "training_set": "set-1",
-        "request": f"version {number}",
+        "request": f"version {number} by {made_by}",
     }
     publish(lake, "train", settings.model, figures, facts)
+
+
+def registered(lake: Lake, number: int, made_by: str) -> None:
+    settings = lake.settings.mlflow
+    client = MlflowClient(settings.tracking_uri, settings.tracking_uri)
+    if number == 1:
+        client.create_registered_model(settings.model)
+    client.create_model_version(settings.model, source=f"file://{lake.root}/none", run_id=made_by)
+
+
+def lose_registry(lake: Lake) -> None:
+    settings = lake.settings.mlflow
+    MlflowClient(settings.tracking_uri, settings.tracking_uri).delete_registered_model(settings.model)
 
 
 def compared(figures: Mapping[str, float], with_version: int) -> dict[str, float]:
@@ -207,10 +217,8 @@ def test_a_model_that_nobody_signed_does_not_score_under_the_champions_number(
     settings = lake.settings.mlflow
     assert signed_run(lake) == run_of(settings.tracking_uri, settings.model, 1) == f"{1:032x}"
     # the registry is lost and begun anew: another model has number 1
-    client = MlflowClient(settings.tracking_uri, settings.tracking_uri)
-    client.delete_registered_model(settings.model)
-    client.create_registered_model(settings.model)
-    client.create_model_version(settings.model, source=f"file://{lake.root}/none", run_id=f"{9:032x}")
+    lose_registry(lake)
+    registered(lake, 1, f"{9:032x}")
     fresh = Lake(spark, lake.settings)
     loaded = Loaded(None, settings.model, 1, f"{9:032x}", (), {"any": 1})  # type: ignore[arg-type]
     with pytest.raises(UserError, match="version 1 is not the one that was signed off"):
@@ -218,6 +226,7 @@ def test_a_model_that_nobody_signed_does_not_score_under_the_champions_number(
     assert _champion(fresh) == (None, ["The champion, version 1, is no longer in the registry: it was not judged."])
     # whoever signs next does not lend the old sign-off to the stranger
     assert promotion._let_the_alias_follow(fresh) is False
+    client = MlflowClient(settings.tracking_uri, settings.tracking_uri)
     assert client.get_model_version(settings.model, "1").tags == {}
 
 
@@ -302,3 +311,43 @@ def test_a_leak_that_one_audit_found_is_not_cleared_by_another(lake: Lake) -> No
     audited(0, 1, "as of the set")
     audited(0, 40, "another")
     assert leak_audit(lake, of_set) == leaking
+
+
+def test_a_roll_back_goes_to_the_model_that_was_signed_not_to_its_number(spark: SparkSession, tmp_path: Path) -> None:
+    lake = lake_at(spark, tmp_path)
+    first, second = f"{1:032x}", f"{2:032x}"
+    trained(lake, 1, GOOD)
+    trained(lake, 2, compared(GOOD, 1))
+    publish(lake, "audit", "set-1", {"checks": 5, "leaks": 0, "rows": 1000}, {})
+    promote(lake, "1", "Li Wei", {}, NOON)
+    promote(lake, "2", "Li Wei", {}, NOON)
+    # the registry is lost and begun anew: a model that nobody approved has number 1
+    lose_registry(lake)
+    trained(lake, 1, GOOD | {"adverse_impact_region": 0.5}, f"{9:032x}")
+    with pytest.raises(UserError) as refused:
+        roll_back(lake, "Li Wei", "losses in the north", NOON)
+    told = str(refused.value)
+    assert "version 1 is not the one that was signed off" in told
+    assert f"run {9:032x}, and run {first} was promoted" in told
+    assert "or bring the lost registry back" in told
+    assert (champions(lake), signed_run(lake), registered_alias(lake)) == ([1, 2], second, None)
+
+    # the lost one is back: what is signed is judged by its own training, not by the stranger's
+    lose_registry(lake)
+    registered(lake, 1, first)
+    registered(lake, 2, second)
+    assert not [line for line in review(lake, "1").lines if "adverse-impact" in line]
+    roll_back(lake, "Li Wei", "losses in the north", NOON)
+    assert (champions(lake), signed_run(lake), registered_alias(lake)) == ([1], first, 1)
+    signed = lake.read(SIGNOFFS).filter("kind = 'rollback'").collect()[0]
+    verdicts = {gate["gate"]: gate["verdict"] for gate in signed["gates"]}
+    assert verdicts["adverse-impact"] == "pass"
+
+
+def test_another_model_under_the_champions_number_is_another_champion(lake: Lake) -> None:
+    facts = {"kind": PROMOTION, "model_version": "1"}
+    publish(lake, "promote", CHAMPION, {}, facts | {"mlflow_run": "first"})
+    publish(lake, "promote", CHAMPION, {}, facts | {"mlflow_run": "second"})
+    assert (champions(lake), signed_run(lake)) == ([1, 1], "second")
+    publish(lake, "promote", CHAMPION, {}, facts | {"mlflow_run": "first", "kind": ROLLBACK})
+    assert (champions(lake), signed_run(lake)) == ([1], "first")
