@@ -137,6 +137,7 @@ _CHANGES = {
     "algorithm": "Algorithm",
     "settings": "Settings",
     "training_set": "Training set",
+    "definition": "Outcome definition",
     "judged_by": "Judged by",
     "catalogue": "Catalogue of features",
     "policy": "Policy",
@@ -150,10 +151,19 @@ def _facts(plan: Plan, made_by: Published, policy: Policy) -> dict[str, str]:
         "algorithm": name_of(plan.algorithm),
         "settings": settings,
         "training_set": made_by.run_id,
+        "definition": _definition(made_by),
         "judged_by": _judged_by(plan),
         "catalogue": made_by.facts["catalogue"][:12],
         "policy": f"{policy.name} {policy.version} {policy.digest()[:12]}",
     }
+
+
+def _definition(made_by: Published) -> str:
+    """Name, version and digest of what bad means in a training set."""
+    name = made_by.facts["definition"]
+    if "definition_as_json" not in made_by.facts:
+        return name
+    return f"{name} {OutcomeDefinition.model_validate_json(made_by.facts['definition_as_json']).digest()[:12]}"
 
 
 def _judged_by(plan: Plan) -> str:
@@ -282,6 +292,7 @@ def _card(
         is_simulated=lake.is_simulated(),
         trained={
             "training set": made_by.run_id,
+            "outcome definition": facts["definition"],
             "known by": made_by.facts.get("known_by", "-"),
             "judged by": facts["judged_by"],
             "trained by": trainer,
@@ -349,10 +360,12 @@ def _evidence(
             "folds": plan.folds,
             "repeats": plan.repeats,
             "tries": plan.tries,
+            "outcome_definition": facts["definition"],
         },
         metrics=figures,
         tags={
             "training_set": made_by.run_id,
+            "outcome_definition": facts["definition"],
             "trainer": trainer,
             "git_commit": code_version(),
             "catalogue": made_by.facts["catalogue"],

@@ -23,6 +23,7 @@ from pyspark.sql import functions as F
 from selenium.webdriver.support.ui import WebDriverWait
 
 from conf.errors import UserError
+from conf.outcome import load_definition
 from conf.policy import load_policy
 from conf.settings import Settings
 from jobs.lakehouse.champion import features_gone, training_of
@@ -44,6 +45,7 @@ from transforms.tables.gold import OUTCOMES, TRAINING_SET
 pytestmark = pytest.mark.full  # five minutes, most of them to fit three models
 
 POLICY = load_policy("standard")
+DEFINITION = load_definition("bad_30")
 COHORTS = (date(2022, 12, 1), date(2023, 4, 1), date(2023, 7, 1), date(2024, 3, 1))
 TRAINED_ON = date(2024, 2, 1)
 SHOPS = 160
@@ -107,6 +109,8 @@ def with_training_set(lake: Lake, change: Callable[[dict[str, Any]], dict[str, A
         run.replace(OUTCOMES, outcomes.coalesce(1), f"run_id = '{run.run_id}'")
         run.facts = {
             "sample": "origination",
+            "definition": f"{DEFINITION.name} {DEFINITION.version}",
+            "definition_as_json": DEFINITION.model_dump_json(),
             "training_set": run.run_id,
             "catalogue": "c" * 64,
             "known_by": "2024-12-01",
@@ -147,6 +151,9 @@ def test_the_version_has_its_tags_and_the_run_its_evidence(lake: Lake) -> None:
     assert version.description.splitlines()[0].startswith("Probability that a seller who draws credit goes bad on it")
     assert "Insufficient evidence" in version.description.splitlines()[2]
     run = client.get_run(version.run_id)
+    definition = f"bad_30 1 {DEFINITION.digest()[:12]}"
+    assert version.tags["outcome_definition"] == run.data.params["outcome_definition"] == definition
+    assert f"| outcome definition | {definition} |" in version.description
     wanted = {
         "evaluated_auc_low",
         "evaluated_gini",
@@ -317,7 +324,7 @@ def test_a_version_is_held_against_the_champion_or_says_why_not(lake: Lake, tmp_
     client = MlflowClient(settings.tracking_uri, settings.tracking_uri)
     told = client.get_model_version(settings.model, newest.facts["model_version"]).description
     assert "* The champion is version 2." in told and "* Algorithm: gbt; the champion's: scorecard." in told
-    assert "* Training set:" not in told
+    assert "* Training set:" not in told and "* Outcome definition:" not in told
 
     assert _champion(with_champion(99)) == (
         None,
