@@ -257,9 +257,9 @@ def reason_in_words(record: CreditRecord, code: str) -> str:
         if record.break_even_daily_rate is not None:
             rate = daily(record.break_even_daily_rate, 5)
             needed = f" To cover costs and the losses expected at your score we would have to charge {rate} a day."
-        return (
-            f"We never charge more than {dearest} a day.{needed} So the score decided this; what lowered it is below."
-        )
+        lowered = record.score is not None and figures_that(record.score, helped=False)
+        below = "; what lowered it is below" if lowered else ""
+        return f"We never charge more than {dearest} a day.{needed} So the score decided this{below}."
     if code == "score":
         return "The score decided this."
     least = yuan(policy.limit.step_yuan * FEN_A_YUAN)
@@ -300,13 +300,16 @@ def _times(factor: Decimal) -> str:
 
 
 def family_reasons(record: CreditRecord) -> list[str]:
-    """The reasons that come from the score: the family, its largest figure and the seller's value."""
+    """The families that lowered the score, as the decision has them: each with its largest figure and the value."""
     if record.score is None:
         return []
     by_name = {figure.feature.name: figure for figure in record.score.figures}
     sentences = []
     for reason in record.reasons:
         if reason.code != "score" or reason.feature is None or reason.family is None:
+            continue
+        # decisions of before may name a family that added points
+        if reason.points is not None and reason.points >= 0:
             continue
         figure = by_name[reason.feature]
         sentences.append(f"{capitalised(reason.family)}: {figure.feature.meaning}: {value_in_words(figure)}")

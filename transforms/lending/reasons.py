@@ -40,15 +40,15 @@ def adverse(ranked: Column, reasons: Reasons) -> Column:
 
 
 def adverse_or_lowest(ranked: Column, reasons: Reasons) -> Column:
-    """``adverse``, or where that is empty the one lowest family: a decline always has a reason.
+    """``adverse``, or where that is empty the one lowest family that lowered the score: a decline always has a reason.
 
-    Without any points at all the reason is the score as such.
+    Where no family did, or there are no points at all, the reason is the score as such.
     """
     heavy = adverse(ranked, reasons)
-    has_points = F.coalesce(F.size(ranked), F.lit(0)) > 0
+    has_lowered = F.coalesce(F.get(ranked, F.lit(0))["points"] < 0, F.lit(False))
     return (
         F.when(F.coalesce(F.size(heavy), F.lit(0)) > 0, heavy)
-        .when(has_points, F.slice(ranked, 1, 1))
+        .when(has_lowered, F.slice(ranked, 1, 1))
         .otherwise(F.array(_reason(F.lit("score"), _nothing("string"), _nothing("string"), _nothing("double"))))
     )
 

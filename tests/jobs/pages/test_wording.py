@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.pages import wording
-from jobs.pages.record import Figure, LimitTerm
+from jobs.pages.record import Figure, LimitTerm, Reason
 from transforms.features.catalogue import BY_NAME, CATALOGUE, MODEL_INPUTS
 from transforms.lending.limit import FIGURES, TERMS
 
@@ -236,6 +236,17 @@ def test_families_are_given_with_their_largest_figure(record):
     assert [plain(sentence) for sentence in wording.family_reasons(record())] == [
         "Refunds: refunds over paid orders, last 90 days: 8.3 %"
     ]
+
+
+def test_a_family_that_added_points_is_never_told_as_what_lowered_the_score(record, refused):
+    made = refused("decline", "price", "price", reasons=(Reason("score", "shop", "shop_age_days", 4.4),))
+    assert wording.family_reasons(made) == []
+    assert wording.deciding_reason(made).endswith("So the score decided this; what lowered it is below.")
+    score = record().score
+    helped = tuple(figure for figure in score.figures if figure.points > 0)
+    total = score.base_points + sum(figure.points for figure in helped)
+    nothing = replace(made, score=replace(score, figures=helped, before_clipping=total, shown=total))
+    assert wording.deciding_reason(nothing).endswith("So the score decided this.")
 
 
 def test_days_are_written_out():

@@ -27,12 +27,13 @@ def test_a_decline_always_has_a_reason(decided, seller):
     rows = decided(
         seller(points={"sales": -1.0, "refunds": -3.0}, **DECLINED),
         seller(points={"sales": 4.0, "refunds": 2.0}, **DECLINED),
+        seller(points={"sales": 4.0, "refunds": 0.0}, **DECLINED),
         seller(points={}, **DECLINED),
         seller(points=None, **DECLINED),
     )
     assert families(rows[0]) == [("refunds", "refunds", -3.0)]
-    assert families(rows[1]) == [("refunds", "refunds", 2.0)]
-    assert [families(row) for row in rows[2:]] == [[(None, None, None)]] * 2
+    # a family that added points, or none, lowered nothing
+    assert [families(row) for row in rows[1:]] == [[(None, None, None)]] * 4
     assert all(row.reasons[0].code == "score" for row in rows)
 
 
