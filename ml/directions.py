@@ -1,10 +1,10 @@
 """Which way each feature moves the score, beside the way that the catalogue expects."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pyspark.ml import PipelineModel
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from ml.binning import number_of
@@ -17,7 +17,10 @@ LEAST_POINTS = 5.0
 
 @dataclass(frozen=True)
 class Direction:
-    """What a feature's move from its 10 % to its 90 % point does to the score of the rows, all else as it is."""
+    """What a feature's move from its 10 % to its 90 % point does to the score of some rows, all else as it is.
+
+    Where nearly all rows have one value: from it to the median of the others, or the other way round.
+    """
 
     feature: str
     expected: str | None
@@ -34,23 +37,28 @@ class Direction:
         return (self.points < 0) != (self.expected == "rises")
 
 
-def directions(rows: DataFrame, model: PipelineModel, expected: Mapping[str, str | None]) -> list[Direction]:
-    """Sweep every feature named in `expected` over some hundred rows; largest move first."""
+def directions(
+    rows: DataFrame, some: DataFrame, model: PipelineModel, expected: Mapping[str, str | None]
+) -> list[Direction]:
+    """Sweep every feature named in `expected` over `some` hundred of the rows; largest move first.
+
+    One that is the same in all rows where it is known cannot be swept, and is left out.
+    """
     names = list(expected)
-    ends = rows.agg(*(F.percentile(number_of(name), [0.1, 0.9]).alias(name) for name in names)).collect()[0]
-    swept = [name for name in names if ends[name] and ends[name][0] < ends[name][1]]
+    ends = _ends(rows, some, names)
+    swept = [name for name in names if name in ends]
     if not swept:
         return []
     steps = [(place, end, ends[name][end]) for place, name in enumerate(swept) for end in (0, 1)]
     step = F.explode(
         F.array(
             *(
-                F.struct(F.lit(place).alias("place"), F.lit(end).alias("end"), F.lit(float(value)).alias("value"))
+                F.struct(F.lit(place).alias("place"), F.lit(end).alias("end"), F.lit(value).alias("value"))
                 for place, end, value in steps
             )
         )
     )
-    moved = rows.select(*(F.col(f"`{name}`").cast("double").alias(name) for name in names), step.alias("step")).select(
+    moved = some.select(*(F.col(f"`{name}`").cast("double").alias(name) for name in names), step.alias("step")).select(
         *(name for name in names if name not in swept),
         *(
             F.when(F.col("step.place") == place, F.col("step.value")).otherwise(F.col(f"`{name}`")).alias(name)
@@ -67,10 +75,35 @@ def directions(rows: DataFrame, model: PipelineModel, expected: Mapping[str, str
         Direction(
             name,
             expected[name],
-            float(ends[name][0]),
-            float(ends[name][1]),
+            ends[name][0],
+            ends[name][1],
             -POINTS_PER_LOG_ODDS * (means[place, 1] - means[place, 0]) + 0.0,
         )
         for place, name in enumerate(swept)
     ]
     return sorted(found, key=lambda direction: (-abs(direction.points), direction.feature))
+
+
+def _ends(rows: DataFrame, some: DataFrame, names: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    """From where to where each feature is swept; none for one that is the same in all rows."""
+    known = {name: number_of(name) for name in names}
+    ends = _points(some, known, 0.1, 0.9)
+    same = [name for name in names if name not in ends or ends[name][0] == ends[name][1]]
+    if same:
+        ends |= _points(rows, {name: known[name] for name in same}, 0.1, 0.9)
+    rare = {name: ends.pop(name)[0] for name in same if name in ends and ends[name][0] == ends[name][1]}
+    if rare:
+        others = _points(rows, {name: F.nullif(known[name], F.lit(value)) for name, value in rare.items()}, 0.5)
+        ends |= {name: (min(rare[name], other), max(rare[name], other)) for name, (other,) in others.items()}
+    return ends
+
+
+def _points(rows: DataFrame, columns: Mapping[str, Column], *shares: float) -> dict[str, tuple[float, ...]]:
+    """Values of rows at these shares of each column; none for one that is unknown in all of them.
+
+    None between two values: a tenth of the way from 0 to 1 lies on the same side of a threshold as 0.
+    """
+    wanted = f"percentile_disc(array({', '.join(map(str, shares))})) within group (order by `{{}}`)"
+    numbers = rows.select(*(column.alias(name) for name, column in columns.items()))
+    found = numbers.agg(*(F.expr(wanted.format(name)).alias(name) for name in columns)).collect()[0]
+    return {name: tuple(found[name]) for name in columns if found[name] is not None}

@@ -86,6 +86,9 @@ class Findings:
     agreements: tuple[Agreement, ...]
     shifts: tuple[Shift, ...]
     directions: tuple[Direction, ...]
+    unswept: tuple[str, ...]
+    """Features whose direction the catalogue expects, and that are the same in all training rows where they are known:
+    whether the model would move the score the right way by them cannot be told."""
     reweighted: Reweighted | None
     """None where no loan was approved at random."""
     misses: tuple[Miss, ...]
@@ -132,7 +135,9 @@ def findings(
         reweighted = _reweighted(once)
     finally:
         judged.unpersist()
-    swept = tuple(directions(_some(fit.seen, _SWEPT_ROWS), fit.model, _of_inputs(expected, fit)))
+    wanted = _of_inputs(expected, fit)
+    swept = tuple(directions(fit.seen, _some(fit.seen, _SWEPT_ROWS), fit.model, wanted))
+    told = {found.feature for found in swept}
     reference, importance, checks = _reasons(fit, plan, cut_off)
     fold_aucs, repeat_aucs = _spread(fit, plan)
     return Findings(
@@ -142,6 +147,7 @@ def findings(
         agreements=tuple(agreements(by_value, _log_odds_of(cut_off))),
         shifts=tuple(_shifts(fit, plan, rows, snapshot)),
         directions=swept,
+        unswept=tuple(name for name, risk in wanted.items() if risk is not None and name not in told),
         reweighted=reweighted,
         misses=misses,
         reference=reference,
@@ -372,6 +378,7 @@ def figures_of(found: Findings, champion: int | None) -> dict[str, float]:
     figures |= {
         "directions_swept": len(judged_directions),
         "directions_reversed": sum(direction.is_reversed for direction in judged_directions),
+        "directions_unswept": len(found.unswept),
         "shift_alarms": sum(shift.is_alarm for shift in found.shifts),
         **found.checks,
     }

@@ -164,6 +164,10 @@ def _directions(figures: Figures) -> Gate:
     if swept is None or against is None:
         return Gate("directions", INSUFFICIENT, "not measured")
     evidence = f"{against:.0f} of {swept:.0f} features move the score against the catalogue, wants none"
+    # versions registered before these were counted do not tell
+    constant = figures.get("directions_unswept", 0.0)
+    if constant:
+        evidence += f"; {constant:.0f} more are the same wherever they are known, and cannot be swept"
     return _rests_on_bads(figures, "directions", against == 0, evidence)
 
 

@@ -6,13 +6,16 @@ from datetime import date
 
 import numpy as np
 import pytest
+from pyspark.ml import PipelineModel
+from pyspark.ml.feature import SQLTransformer
 from pyspark.sql import SparkSession
 
 from ml.agreement import Agreement, holm, impact_ratio, jeffreys
-from ml.directions import Direction
+from ml.directions import Direction, directions
 from ml.evaluate import BLOCKS, Counts, difference_of_auc
 from ml.gates import gates
 from ml.stability import ALARM, alarm_above, psi, shifts
+from transforms.lending.scale import POINTS_PER_LOG_ODDS
 
 
 def test_jeffreys_is_the_tail_of_the_posterior_by_plain_integration() -> None:
@@ -85,6 +88,30 @@ def test_a_reversed_direction_is_one_that_a_reason_would_show(
     expected: str | None, points: float, is_reversed: bool
 ) -> None:
     assert Direction("x", expected, 0, 1, points).is_reversed == is_reversed
+
+
+def test_a_feature_that_few_sellers_have_is_swept_too(spark: SparkSession) -> None:
+    # 0 but for ten of 400; 1 but for ten; known of ten alone; the same wherever it is known
+    made = []
+    for n in range(400):
+        is_rare = n % 40 == 0
+        late, seldom = (1 + n // 200, 1.0 + n // 100) if is_rare else (0, None)
+        made.append((n / 400, late, int(not is_rare), seldom, 4.0 if n % 2 else None))
+    rows = spark.createDataFrame(made, "usual double, late int, verified int, seldom double, same double").coalesce(1)
+    log_odds = "usual - 0.5 * late - verified + 0.25 * coalesce(seldom, 0) as log_odds"
+    model = PipelineModel([SQLTransformer(statement=f"select *, {log_odds} from __THIS__")])
+    expected = {"usual": "rises", "late": "rises", "verified": "falls", "seldom": "rises", "same": "rises"}
+    found = {move.feature: move for move in directions(rows, rows.filter("usual < 0.09"), model, expected)}
+    assert {name: (move.low, move.high) for name, move in found.items() if name != "usual"} == {
+        "late": (0, 1),
+        "verified": (0, 1),
+        "seldom": (1, 4),
+    }
+    assert found["late"].points == pytest.approx(0.5 * POINTS_PER_LOG_ODDS) and found["late"].is_reversed
+    assert not found["verified"].is_reversed and not found["seldom"].is_reversed
+    judged = gates(MANY | {"directions_swept": 4, "directions_reversed": 1, "directions_unswept": 1})
+    evidence = next(gate.evidence for gate in judged if gate.gate == "directions")
+    assert evidence.startswith("1 of 4 features") and "; 1 more are the same wherever they are known" in evidence
 
 
 def slope(value: float) -> dict[str, float]:

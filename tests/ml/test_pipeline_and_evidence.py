@@ -262,6 +262,7 @@ def test_the_card_escapes_and_marks_what_is_simulated(spark: SparkSession) -> No
         agreements=tuple(agreements({("region", "<i>north</i>"): counts, ("cohort", "2024-01-01"): counts}, 0.0)),
         shifts=(),
         directions=(),
+        unswept=("written_off_loans",),
         reweighted=None,
         misses=(Miss("0f3a", date(2024, 1, 1), "bad", 0.01),),
         reference=None,
@@ -290,6 +291,7 @@ def test_the_card_escapes_and_marks_what_is_simulated(spark: SparkSession) -> No
     )
     page = to_html(card, plots_of(card))
     assert "<i>north" not in page and page.index("Too few bads.") < page.index("<h2>")
+    assert "Not swept, since they are the same wherever they are known: written_off_loans." in page
     assert "<script" not in page and "&lt;script&gt;" in page and "only &lt;so&gt; far" in page
     assert (
         "&lt;30" in page and "1,234" in page and "From which arrears" not in to_html(replace(card, roll_rates=()), {})
