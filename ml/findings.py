@@ -19,7 +19,14 @@ from ml.pipeline import LOG_ODDS, PD
 from ml.reasons import Reference
 from ml.scoring import Scorer, mean_contributions, score, scorer
 from ml.stability import Shift, shifts
-from transforms.lending.scale import ANCHOR_ODDS, ANCHOR_SCORE, POINTS_PER_LOG_ODDS, grade_of
+from transforms.lending.scale import (
+    ANCHOR_ODDS,
+    ANCHOR_SCORE,
+    AVERAGE,
+    JUST_QUALIFY,
+    POINTS_PER_LOG_ODDS,
+    grade_of,
+)
 from transforms.outcomes.segments import FAIRNESS, SEGMENTS
 
 CROSS_VALIDATED, IN_TRAINING, OUT_OF_TIME = "cross-validated", "training", "out of time"
@@ -28,6 +35,7 @@ UNSEEN_GROUPS, SNAPSHOT = "out of time, unseen groups", "newest snapshot"
 NEAR_THE_CUT_OFF = 30
 """Points above the cut-off within which a seller is a reference."""
 LEAST_REFERENCES = 30
+"""Where fewer are that near, the nearest of those who qualify."""
 LEAST_ROWS_FOR_IMPACT = 100
 _SWEPT_ROWS = 300
 _SCORED_SINGLY = 3
@@ -262,12 +270,19 @@ def _reasons(
 
 def _reference(rows: DataFrame, model: PipelineModel, cut_off: int) -> Reference:
     """Mean contributions of the sellers just above the cut-off [Regulation B commentary, 9(b)(2)-5]."""
-    high, low = _log_odds_of(cut_off), _log_odds_of(cut_off + NEAR_THE_CUT_OFF)
-    is_near = F.col(LOG_ODDS).between(low, high)
-    near = rows.join(model.transform(rows).filter(is_near).select(*_KEY), list(_KEY), "left_semi")
-    if near.limit(LEAST_REFERENCES).count() < LEAST_REFERENCES:
-        return mean_contributions(rows, model, "all sellers of the training rows")
-    return mean_contributions(near, model, f"training rows with a score of {cut_off} to {cut_off + NEAR_THE_CUT_OFF}")
+    scored = model.transform(rows).select(*_KEY, LOG_ODDS)
+    qualifies = F.col(LOG_ODDS) <= _log_odds_of(cut_off)
+    nearest = scored.filter(qualifies).orderBy(F.desc(LOG_ODDS)).select(LOG_ODDS).limit(LEAST_REFERENCES).collect()
+    if len(nearest) < LEAST_REFERENCES:
+        return mean_contributions(rows, model, "all sellers of the training rows", AVERAGE)
+    low = min(nearest[-1][0], _log_odds_of(cut_off + NEAR_THE_CUT_OFF))
+    near = rows.join(scored.filter(qualifies & (F.col(LOG_ODDS) >= low)).select(*_KEY), list(_KEY), "left_semi")
+    chosen = f"training rows with a score of {cut_off} to {_score_of(low):.0f}"
+    return mean_contributions(near, model, chosen, JUST_QUALIFY)
+
+
+def _score_of(log_odds: float) -> float:
+    return ANCHOR_SCORE - POINTS_PER_LOG_ODDS * (math.log(ANCHOR_ODDS) + log_odds)
 
 
 def _log_odds_of(score_before_clipping: float) -> float:

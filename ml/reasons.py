@@ -71,7 +71,10 @@ class Trees:
 
 @dataclass(frozen=True)
 class Reference:
-    """The seller that every other one is compared with: mean contributions of the sellers near the cut-off."""
+    """The seller that every other one is compared with: mean contributions of the sellers near the cut-off.
+
+    Where too few reach it, those of all sellers.
+    """
 
     contributions: Mapping[str, float]
     """Mean contribution to the margin by feature."""
@@ -79,21 +82,28 @@ class Reference:
     """How the sellers were chosen, in words."""
     sellers: int
     """How many rows the means are over."""
+    kind: str | None
+    """JUST_QUALIFY or AVERAGE of the scale; None of a version that was registered before this was told."""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON would have it; doubles survive to the last bit."""
-        return {"contributions": dict(self.contributions), "chosen": self.chosen, "sellers": self.sellers}
+        return {
+            "contributions": dict(self.contributions),
+            "chosen": self.chosen,
+            "sellers": self.sellers,
+            "kind": self.kind,
+        }
 
     @classmethod
     def from_dict(cls, told: Mapping[str, Any]) -> "Reference":
         """Read ``to_dict`` back; one error names every key that is missing or unknown."""
         wanted = {"contributions", "chosen", "sellers"}
         problems = [f"missing: {key}" for key in sorted(wanted - set(told))]
-        problems += [f"unknown: {key}" for key in sorted(set(told) - wanted)]
+        problems += [f"unknown: {key}" for key in sorted(set(told) - wanted - {"kind"})]
         if problems:
             raise ValueError(f"reference: {'; '.join(problems)}")
         means = {str(name): float(mean) for name, mean in told["contributions"].items()}
-        return cls(contributions=means, chosen=str(told["chosen"]), sellers=int(told["sellers"]))
+        return cls(contributions=means, chosen=str(told["chosen"]), sellers=int(told["sellers"]), kind=told.get("kind"))
 
 
 @dataclass(frozen=True)

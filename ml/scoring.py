@@ -52,6 +52,8 @@ class Scorer:
     """Calibrated log-odds of bad for one unit of margin."""
     base_points: float
     """Score before clipping of the reference seller."""
+    reference: str | None
+    """Which sellers those are, as the reference has it."""
 
 
 def scorer(model: PipelineModel, reference: Reference) -> Scorer:
@@ -71,6 +73,7 @@ def scorer(model: PipelineModel, reference: Reference) -> Scorer:
         reference_contributions=means,
         slope=slope,
         base_points=ANCHOR_SCORE - POINTS_PER_LOG_ODDS * (math.log(ANCHOR_ODDS) + log_odds),
+        reference=reference.kind,
     )
 
 
@@ -92,6 +95,7 @@ def score(features: DataFrame, by: Scorer) -> DataFrame:
         before_clipping.alias("score_before_clipping"),
         clipped(before_clipping).alias("score"),
         F.lit(by.base_points).alias("base_points"),
+        F.lit(by.reference).cast("string").alias("reference"),
         _assembled(by.trees),
     )
     pointed = _mapped(predicted, _POINTS, _pointing(by.trees, by.reference_contributions, by.slope))
@@ -101,10 +105,11 @@ def score(features: DataFrame, by: Scorer) -> DataFrame:
     )
 
 
-def mean_contributions(features: DataFrame, model: PipelineModel, chosen: str) -> Reference:
+def mean_contributions(features: DataFrame, model: PipelineModel, chosen: str, kind: str) -> Reference:
     """The reference of a model: mean contributions by feature over all the rows given, at least one.
 
-    ``chosen`` says how the caller chose them. The last bits of the means depend on how the rows are partitioned.
+    ``chosen`` says how the caller chose them, ``kind`` what they are. The last bits of the means depend on how
+    the rows are partitioned.
     """
     trees = trees_of(model)
     shared = _mapped(_predicted(features, model, trees).select(_assembled(trees)), _SHARES, _sharing(trees))
@@ -113,7 +118,8 @@ def mean_contributions(features: DataFrame, model: PipelineModel, chosen: str) -
     sellers = found[0] if found else 0
     if not found or not sellers:
         raise ValueError(f"reference: no sellers ({chosen})")
-    return Reference(contributions=dict(zip(trees.features, found[1:], strict=True)), chosen=chosen, sellers=sellers)
+    means_of = dict(zip(trees.features, found[1:], strict=True))
+    return Reference(contributions=means_of, chosen=chosen, sellers=sellers, kind=kind)
 
 
 def _predicted(features: DataFrame, model: PipelineModel, trees: Trees) -> DataFrame:

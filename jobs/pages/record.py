@@ -54,6 +54,8 @@ class Score:
     shown: float
     before_clipping: float
     base_points: float
+    reference: str | None
+    """Whose score ``base_points`` is, as gold.scores has it; None where its version did not tell."""
     grade: int
     grade_by_model: int
     previous_grade: int | None
@@ -178,9 +180,9 @@ def credit_record(
     """Put a record together from table rows read as mappings.
 
     ``decision`` is a row with ``transforms.lending.decide.DECISION_COLUMNS``; ``score`` the gold.scores row that it
-    rests on (``score_before_clipping``, ``base_points``, ``points``), or None; ``features`` the gold.seller_features
-    row with ``complete_blocks``. Without enough history the score is left out: a number would be read as if it meant
-    something.
+    rests on (``score_before_clipping``, ``base_points``, ``reference``, ``points``), or None; ``features`` the
+    gold.seller_features row with ``complete_blocks``. Without enough history the score is left out: a number would be
+    read as if it meant something.
     """
     by_name = {feature.name: feature for feature in catalogue}
     shown = None
@@ -193,6 +195,7 @@ def credit_record(
             shown=decision["score"],
             before_clipping=score["score_before_clipping"],
             base_points=score["base_points"],
+            reference=score["reference"],
             grade=decision["grade"],
             grade_by_model=decision["grade_by_model"],
             previous_grade=decision["previous_grade"],
@@ -242,6 +245,7 @@ def to_json(record: CreditRecord) -> str:
             "shown": score.shown,
             "before_clipping": score.before_clipping,
             "base_points": score.base_points,
+            "reference": score.reference,
             "lowest": LOWEST,
             "highest": HIGHEST,
             "grade": score.grade,

@@ -12,7 +12,7 @@ from math import ceil, floor
 from conf.policy import FEN_A_YUAN, Policy
 from jobs.pages.record import CreditRecord, Figure, Offer, Score
 from transforms.lending.decide import NOT_ENOUGH_HISTORY, NOT_ENOUGH_INFORMATION
-from transforms.lending.scale import plain_score_before_clipping
+from transforms.lending.scale import AVERAGE, JUST_QUALIFY, plain_score_before_clipping
 
 MINUS = "\u2212"
 NO_BREAK = "\u00a0"
@@ -22,6 +22,13 @@ _MONTHS = (
     "January", "February", "March", "April", "May", "June",
     "July", "August", "September", "October", "November", "December",
 )  # fmt: skip
+
+_STARTS = {
+    JUST_QUALIFY: "Where a seller who just qualifies stands",
+    AVERAGE: "Where the average seller stands",
+    None: "Where the sellers we compare you with stand",
+}
+"""What a sum of points begins with; scores of before do not tell whom they compare with."""
 
 _FIGURES_OF_RULES = {
     "pd": "your score",
@@ -174,7 +181,7 @@ def sum_of_points(score: Score) -> list[Step]:
     families = family_points(score)
     total = floor(score.before_clipping + 0.5)
     base, *parts = whole_points([score.base_points, *families.values()], total)
-    steps = [Step("Where a seller who just qualifies stands", "start", base, 0, base)]
+    steps = [Step(_STARTS.get(score.reference, _STARTS[None]), "start", base, 0, base)]
     running = base
     by_size = sorted(zip(families, parts, strict=True), key=lambda item: (item[1] < 0, -abs(item[1])))
     for family, points in by_size:

@@ -19,7 +19,7 @@ from ml.algorithms import fit
 from ml.card.card import Card, plots_of, to_html, to_markdown
 from ml.cross_validate import fit_both, judged_by_both, out_of_fold
 from ml.evaluate import BLOCKS, Counts, auc, count, evaluate, ks
-from ml.findings import Findings, Miss, Sample, _reweighted
+from ml.findings import Findings, Miss, Sample, _reference, _reweighted
 from ml.gates import gates
 from ml.pipeline import (
     MARGIN,
@@ -32,8 +32,10 @@ from ml.pipeline import (
     whole_model,
 )
 from ml.registry import Delta, Evidence, load, register, resolve, set_champion
+from ml.scoring import scorer
 from ml.split import fold_of
 from ml.xgboosting import XGBoosting
+from transforms.lending.scale import AVERAGE, JUST_QUALIFY, score_of_log_odds
 
 BOOSTING = Boosting(trees=5, depth=2, least_rows_a_leaf=5)
 FEATURES = ("sales", "refunds", "empty", "constant", "sometimes", "one_group")
@@ -135,6 +137,30 @@ def test_the_intercept_is_found_from_probabilities_that_are_far_off() -> None:
     # the one shift under which as many bads are expected as were seen: a plain Newton step runs away from it
     expected = (good + bad) / (1 + np.exp(-(found + log_odds)))
     assert expected.sum() == pytest.approx(bad.sum(), rel=1e-9)
+
+
+def test_the_reference_is_of_sellers_who_just_qualify_or_says_that_it_is_of_all(
+    rows: DataFrame, inputs: Inputs
+) -> None:
+    trees, scorecard = fit_both(rows, inputs, BOOSTING)
+    model = whole_model(trees, fit_calibration(judged_by_both(rows, trees, scorecard, inputs)))
+    scored = model.transform(rows).withColumn("score", score_of_log_odds(F.col("log_odds")))
+    # of 600 on there are many; of 500 on ten, then none up to 595; of 627 on thirteen in all
+    some = scored.filter("score not between 510 and 585").select(*rows.columns, "score").persist()
+    told = {}
+    for cut_off in (600, 500, 627):
+        reference = _reference(some.drop("score"), model, cut_off)
+        told[cut_off] = (reference.kind, reference.chosen, reference.sellers)
+        # whose mean the points start from
+        low, high = {600: (600, 630), 500: (500, 599.5), 627: (0, 1000)}[cut_off]
+        of_them = some.filter(F.col("score").between(low, high)).agg(F.avg("score")).collect()[0][0]
+        assert scorer(model, reference).base_points == pytest.approx(of_them, abs=1e-6)
+    assert told == {
+        600: (JUST_QUALIFY, "training rows with a score of 600 to 630", 149),
+        500: (JUST_QUALIFY, "training rows with a score of 500 to 599", 39),
+        627: (AVERAGE, "all sellers of the training rows", some.count()),
+    }
+    some.unpersist()
 
 
 def _with_log_odds(judged: DataFrame) -> DataFrame:

@@ -1,7 +1,7 @@
 """Contributions against the definition: every subset of columns, the expectation by walking the trees as saved."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from math import factorial
 from operator import mul
@@ -29,6 +29,7 @@ from ml.reasons import (
     trees_of,
 )
 from tests.ml.small_model import COLUMNS, FEATURES, small_model
+from transforms.lending.scale import AVERAGE, JUST_QUALIFY
 
 
 @dataclass
@@ -250,12 +251,15 @@ def test_a_model_without_its_stages_is_refused(model: PipelineModel) -> None:
 
 
 def test_a_reference_survives_json() -> None:
-    reference = Reference({"sales": 0.1 + 0.2, "orders": -1e-17}, "score 660 to 670", 412)
-    assert Reference.from_dict(json.loads(json.dumps(reference.to_dict()))) == reference
+    reference = Reference({"sales": 0.1 + 0.2, "orders": -1e-17}, "score 660 to 670", 412, JUST_QUALIFY)
+    told = json.loads(json.dumps(reference.to_dict()))
+    assert Reference.from_dict(told) == reference
+    del told["kind"]
+    assert Reference.from_dict(told) == replace(reference, kind=None), "as versions of before have it"
 
 
 def test_a_reference_with_other_keys_is_refused_by_all_their_names() -> None:
-    told = Reference({"sales": 0.1}, "all", 4).to_dict()
+    told = Reference({"sales": 0.1}, "all", 4, AVERAGE).to_dict()
     del told["chosen"], told["sellers"]
     with pytest.raises(ValueError, match="reference: missing: chosen; missing: sellers; unknown: mean"):
         Reference.from_dict({**told, "mean": 1})

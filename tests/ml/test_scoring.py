@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 from ml.reasons import Reference, by_feature, contributions
 from ml.scoring import Scorer, mean_contributions, score, scorer
 from tests.ml.small_model import AS_OF, COLUMNS, FEATURES, SCHEMA, sellers, small_model
+from transforms.lending.scale import AVERAGE, JUST_QUALIFY
 from transforms.tables.gold import SCORES
 from transforms.tables.table import ContractError
 
@@ -41,7 +42,7 @@ def near(features: DataFrame) -> DataFrame:
 
 @pytest.fixture(scope="module")
 def reference(near: DataFrame, model: PipelineModel) -> Reference:
-    return mean_contributions(near, model, "the first 40")
+    return mean_contributions(near, model, "the first 40", JUST_QUALIFY)
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,7 @@ def test_the_columns_are_those_of_the_table(features: DataFrame, by: Scorer) -> 
 def test_every_seller_is_scored_once(scores: Mapping[str, Any]) -> None:
     assert set(scores) == {f"s{number}" for number in range(400)}
     assert {row.as_of for row in scores.values()} == {AS_OF}
+    assert {row.reference for row in scores.values()} == {JUST_QUALIFY}
 
 
 def test_base_and_points_are_the_score(scores: Mapping[str, Any]) -> None:
@@ -129,17 +131,17 @@ def test_the_reference_says_how_it_was_chosen(
     means = by_feature(by.trees, contributions(by.trees, _values(model, near))).mean(axis=0)
     assert list(reference.contributions) == FEATURES
     assert list(reference.contributions.values()) == pytest.approx(list(means), abs=1e-14)
-    assert (reference.chosen, reference.sellers) == ("the first 40", 40)
+    assert (reference.chosen, reference.sellers, reference.kind) == ("the first 40", 40, JUST_QUALIFY)
 
 
 def test_a_reference_of_nobody_is_refused(features: DataFrame, model: PipelineModel) -> None:
     with pytest.raises(ValueError, match=r"reference: no sellers \(score 660 to 670\)"):
-        mean_contributions(features.filter("false"), model, "score 660 to 670")
+        mean_contributions(features.filter("false"), model, "score 660 to 670", JUST_QUALIFY)
 
 
 def test_a_reference_of_another_model_is_refused_by_all_the_names(model: PipelineModel) -> None:
     with pytest.raises(ContractError, match="reference: missing: sales; missing: refunds; not in the model: returns"):
-        scorer(model, Reference({"orders": 0.1, "returns": 0.2}, "all", 4))
+        scorer(model, Reference({"orders": 0.1, "returns": 0.2}, "all", 4, AVERAGE))
 
 
 def test_features_that_are_missing_or_no_numbers_are_refused_together(features: DataFrame, by: Scorer) -> None:
@@ -147,7 +149,7 @@ def test_features_that_are_missing_or_no_numbers_are_refused_together(features: 
     with pytest.raises(ContractError, match="missing: as_of; missing: sales; refunds: want a number, have string"):
         score(wrong, by)
     with pytest.raises(ContractError, match="missing: as_of; missing: sales; refunds: want a number, have string"):
-        mean_contributions(wrong, by.model, "all")
+        mean_contributions(wrong, by.model, "all", AVERAGE)
 
 
 def test_other_numbers_of_the_same_value_score_the_same(

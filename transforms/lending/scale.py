@@ -33,6 +33,9 @@ POINTS_PER_LOG_ODDS = POINTS_TO_DOUBLE / math.log(2)
 """Points for one unit of log-odds: 57.7. One feature's points are ``-POINTS_PER_LOG_ODDS`` times its share of the
 calibrated log-odds of bad."""
 
+JUST_QUALIFY, AVERAGE = "just qualify", "average"
+"""Whose score the points of a score start from: sellers just above the cut-off, or all of them."""
+
 SMALLEST_PD = 1e-15
 """A logistic rounds to exactly 0 or 1 beyond 36 in log-odds, and neither has a logarithm; such a probability is read as
 this one (or 1 less it), far outside the clipped scale either way."""

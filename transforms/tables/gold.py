@@ -114,6 +114,11 @@ SCORES = Table(
         Column("score", "double not null", "the same within 350 to 950"),
         Column("base_points", "double not null", "score of the reference seller"),
         Column(
+            "reference",
+            "string",
+            "who that is: sellers who just qualify, or average where too few do; null where the version does not tell",
+        ),
+        Column(
             "points",
             "map<string,double> not null",
             "points by feature; with the base they sum to the score before clipping",

@@ -9,6 +9,7 @@ import pytest
 
 from conf.policy import load_policy
 from jobs.pages.record import CreditRecord, Figure, LimitTerm, MonthOfSales, Offer, PastScore, Reason, Score
+from transforms.lending.scale import JUST_QUALIFY
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def offered() -> CreditRecord:
         as_of=date(2025, 3, 1),
         outcome="offer",
         refused_by=None,
-        score=Score(0.0096, TOTAL, TOTAL, BASE, 4, 4, None, figures),
+        score=Score(0.0096, TOTAL, TOTAL, BASE, JUST_QUALIFY, 4, 4, None, figures),
         reasons=(Reason("score", "refunds", "refund_rate_90d", -12.3),),
         terms=(
             LimitTerm("share_of_sales", 11_111_103),

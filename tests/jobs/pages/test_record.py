@@ -57,6 +57,7 @@ def rows(record):
     scored = {
         "score_before_clipping": score.before_clipping,
         "base_points": score.base_points,
+        "reference": score.reference,
         "points": {figure.feature.name: figure.points for figure in score.figures},
     }
     features = {figure.feature.name: figure.value for figure in score.figures} | dict(whole.facts)
@@ -80,6 +81,11 @@ def test_a_record_is_put_together_from_rows(record, rows):
     by_name = {figure.feature.name: figure for figure in whole.score.figures}
     assert {figure.feature.name: figure for figure in made.score.figures} == by_name
     assert made.facts["history_days"] == 800
+
+
+def test_a_score_of_before_does_not_tell_whom_it_compares_with(rows):
+    made = credit_record(**{**rows, "score": rows["score"] | {"reference": None}})
+    assert made.score.reference is None and json.loads(to_json(made))["score"]["reference"] is None
 
 
 def test_without_enough_history_the_score_is_left_out_everywhere(rows):

@@ -7,9 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.pages import wording
+from jobs.pages.html import to_html
 from jobs.pages.record import Figure, LimitTerm, Reason
+from jobs.pages.text import to_text
 from transforms.features.catalogue import BY_NAME, CATALOGUE, MODEL_INPUTS
 from transforms.lending.limit import FIGURES, TERMS
+from transforms.lending.scale import AVERAGE, JUST_QUALIFY
 
 
 def plain(text):
@@ -126,6 +129,20 @@ def test_the_sum_runs_from_start_over_what_helped_and_lowered_to_the_score(recor
     ]
     assert sum(step.points for step in steps[:-1]) == 729
     assert all(step.after == step.before + step.points for step in steps)
+
+
+@pytest.mark.parametrize(
+    ("reference", "start"),
+    [
+        (JUST_QUALIFY, "Where a seller who just qualifies stands"),
+        (AVERAGE, "Where the average seller stands"),
+        (None, "Where the sellers we compare you with stand"),
+    ],
+)
+def test_the_sum_begins_with_whom_the_points_compare_with(record, reference, start):
+    made = record(score=replace(record().score, reference=reference))
+    assert wording.sum_of_points(made.score)[0].label == start
+    assert start in to_html(made) and start in to_text(made)
 
 
 def test_a_clipped_score_still_adds_up(clipped_record):
