@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from ml.algorithms import Algorithm, fit
-from ml.pipeline import MARGIN, Inputs, usable_inputs
+from ml.pipeline import LOG_ODDS, MARGIN, Inputs, fit_affine, usable_inputs
 from ml.scorecard import Scorecard
 from ml.split import fold_of
 
@@ -59,3 +59,19 @@ def out_of_fold(
             model, scorecard = fit_both(others, told, algorithm)
             parts.append(judged_by_both(placed.filter(F.col("fold") == fold), model, scorecard, told).select(*columns))
     return reduce(DataFrame.unionByName, parts)
+
+
+def calibrated_by_others(outside: DataFrame, folds: int, repeats: int) -> DataFrame:
+    """Rows of `out_of_fold` with their `log_odds`, each by a calibration of the other folds of its repeat.
+
+    By one that a row took part in, observed over expected, intercept and slope would be 1, 0 and 1 whatever the model.
+    """
+    margin = vector_to_array(F.col(MARGIN))[0]
+    by_fold = []
+    for repeat in range(repeats):
+        of_repeat = outside.filter(F.col("repeat") == repeat)
+        for fold in range(folds):
+            found = fit_affine(of_repeat.filter(F.col("fold") != fold))
+            log_odds = F.lit(float(found.intercept)) + F.lit(float(found.coefficients.toArray()[0])) * margin
+            by_fold.append(F.when((F.col("repeat") == repeat) & (F.col("fold") == fold), log_odds))
+    return outside.withColumn(LOG_ODDS, F.coalesce(*by_fold))

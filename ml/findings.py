@@ -137,10 +137,9 @@ def findings(
     judged = judged.persist(StorageLevel.MEMORY_AND_DISK)
     try:
         samples = _samples(fit, plan, judged)
-        once = judged.filter("repeat = 0") if plan.is_cross_validated else judged
-        by_value = _by_value(once, edges)
-        misses = _misses(once)
-        reweighted = _reweighted(once)
+        by_value = _by_value(judged, edges)
+        misses = _misses(judged)
+        reweighted = _reweighted(judged)
     finally:
         judged.unpersist()
     wanted = _of_inputs(expected, fit)
@@ -170,7 +169,7 @@ def findings(
 def _samples(fit: Fitted, plan: Plan, judged: DataFrame) -> tuple[Sample, ...]:
     training = _sample(IN_TRAINING, "rows with a known outcome; indeterminate ones trained nothing", fit.in_training)
     if plan.is_cross_validated:
-        return training, _sample(CROSS_VALIDATED, "rows judged by models of the other folds", judged)
+        return training, _sample(CROSS_VALIDATED, "rows judged by models and calibrations of the other folds", judged)
     return (
         training,
         _sample(OUT_OF_TIME, f"cohorts from {plan.trained_on} on", judged),

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from ml.algorithms import Algorithm, fit
-from ml.cross_validate import judged_by_both, out_of_fold
+from ml.cross_validate import calibrated_by_others, judged_by_both, out_of_fold
 from ml.pipeline import LOG_ODDS, Inputs, fit_calibration, usable_inputs, whole_model
 from ml.scorecard import FittedScorecard, Scorecard, fit_scorecard
 from ml.split import fold_of
@@ -47,9 +47,9 @@ class Fitted:
     """The training rows."""
     in_training: DataFrame
     judged: DataFrame
-    """Out of time, or out of fold where there is no later cohort: the rows that the gates go by."""
+    """Out of time, or out of fold where there is no later cohort: the rows that the gates go by, each once."""
     unseen_groups: DataFrame
-    """The same rows, each by the models of other folds: they saw no row of its group, at no time."""
+    """The same rows, once a repeat, each by the models of other folds: they saw no row of its group, at no time."""
 
 
 def problems_of(rows: DataFrame, candidates: Sequence[str], plan: Plan) -> list[str]:
@@ -100,7 +100,8 @@ def fitted(rows: DataFrame, candidates: Sequence[str], plan: Plan, keep: Sequenc
     """Fit a version on rows of a training set, which the caller has persisted; columns in `keep` go with each row.
 
     Every row calibrates, by models that did not see it: a held-out quarter of some fifty bad groups put the level of
-    every probability off by a quarter. Raises UnfitError where the rows cannot carry a model.
+    every probability off by a quarter. Where the same rows are judged, each is so by a calibration without its fold.
+    Raises UnfitError where the rows cannot carry a model.
     """
     seen = rows if plan.trained_on is None else rows.filter(F.col("known_on") <= F.lit(plan.trained_on))
     later = None if plan.trained_on is None else rows.filter(F.col("as_of") >= F.lit(plan.trained_on))
@@ -122,17 +123,20 @@ def fitted(rows: DataFrame, candidates: Sequence[str], plan: Plan, keep: Sequenc
             kept.append(calibrated.select(*keep, LOG_ODDS, BASELINE_LOG_ODDS).persist(StorageLevel.MEMORY_AND_DISK))
             return kept[-1]
 
-        by_others = calibration.transform(outside).select(
-            *keep, "is_later", "repeat", "fold", LOG_ODDS, BASELINE_LOG_ODDS
-        )
-        unseen_groups = by_others.filter("is_later" if later is not None else "not is_later")
+        if later is None:
+            by_others = calibrated_by_others(outside, plan.folds, plan.repeats)
+        else:
+            # no later row took part in the calibration
+            by_others = calibration.transform(outside.filter("is_later"))
+        unseen_groups = by_others.select(*keep, "repeat", "fold", LOG_ODDS, BASELINE_LOG_ODDS)
         yield Fitted(
             model=whole_model(margin, calibration),
             inputs=inputs,
             scorecard=scorecard,
             seen=seen,
             in_training=judged(seen),
-            judged=unseen_groups if later is None else judged(later),
+            # the other repeats are the same rows: they tell how far the figures depend on the folds
+            judged=unseen_groups.filter("repeat = 0") if later is None else judged(later),
             unseen_groups=unseen_groups,
         )
     finally:

@@ -171,7 +171,16 @@ def fit_calibration(rows: DataFrame) -> GeneralizedLinearRegressionModel:
 
     Raises UnfitError where the margin does not rank the rows at all: a slope of 0 or below.
     """
-    fitted = GeneralizedLinearRegression(
+    fitted = fit_affine(rows)
+    slope = float(fitted.coefficients.toArray()[0])
+    if not slope > 0:
+        raise UnfitError(f"on rows that it did not see the model ranks no better than chance (slope {slope:.3f})")
+    return fitted
+
+
+def fit_affine(rows: DataFrame) -> GeneralizedLinearRegressionModel:
+    """The same whatever the slope: where a model is judged, one of 0 or below is a finding."""
+    return GeneralizedLinearRegression(
         family="binomial",
         link="logit",
         featuresCol=MARGIN,
@@ -179,10 +188,6 @@ def fit_calibration(rows: DataFrame) -> GeneralizedLinearRegressionModel:
         predictionCol=PD,
         linkPredictionCol=LOG_ODDS,
     ).fit(rows.select(MARGIN, F.col(LABEL).cast("double").alias(LABEL)))
-    slope = float(fitted.coefficients[0])
-    if not slope > 0:
-        raise UnfitError(f"on rows that it did not see the model ranks no better than chance (slope {slope:.3f})")
-    return fitted
 
 
 def whole_model(trees: PipelineModel, calibration: GeneralizedLinearRegressionModel) -> PipelineModel:

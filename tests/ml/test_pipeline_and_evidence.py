@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from pyspark.ml.functions import array_to_vector
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -17,9 +18,10 @@ from conf.errors import UserError
 from ml.agreement import agreements
 from ml.algorithms import fit
 from ml.card.card import Card, plots_of, to_html, to_markdown
-from ml.cross_validate import fit_both, judged_by_both, out_of_fold
+from ml.cross_validate import calibrated_by_others, fit_both, judged_by_both, out_of_fold
 from ml.evaluate import BLOCKS, Counts, auc, count, evaluate, ks
 from ml.findings import Findings, Miss, Sample, _reference, _reweighted
+from ml.fitting import Plan, fitted
 from ml.gates import gates
 from ml.pipeline import (
     MARGIN,
@@ -32,6 +34,7 @@ from ml.pipeline import (
     whole_model,
 )
 from ml.registry import Delta, Evidence, load, register, resolve, set_champion
+from ml.scorecard import Scorecard
 from ml.scoring import scorer
 from ml.split import fold_of
 from ml.xgboosting import XGBoosting
@@ -127,6 +130,41 @@ def test_a_group_is_in_one_fold_and_every_row_is_judged_once_by_others(rows: Dat
     seen = judged_by_both(rows, trees, scorecard, inputs)
     in_training, outside = (count(_with_log_odds(sample)) for sample in (seen, judged))
     assert evaluate(in_training).auc.value > evaluate(outside).auc.value
+
+
+def test_a_row_is_judged_by_a_calibration_that_its_fold_took_no_part_in(spark: SparkSession) -> None:
+    chance = random.Random(2)
+    made = [
+        (n, repeat, (n + repeat) % 2, chance.gauss(0, 1), int(chance.random() < 0.3))
+        for n in range(120)
+        for repeat in (0, 1)
+    ]
+
+    def log_odds(rows: list[tuple[int, int, int, float, int]]) -> dict[tuple[int, int, int], float]:
+        outside = spark.createDataFrame(rows, "number int, repeat int, fold int, value double, bad int").coalesce(1)
+        vectors = outside.withColumn("margin", array_to_vector(F.array("value")))
+        judged = calibrated_by_others(vectors, folds=2, repeats=2).collect()
+        return {(row["number"], row["repeat"], row["fold"]): row["log_odds"] for row in judged}
+
+    told = log_odds(made)
+    assert len(told) == 240
+    # had all of one fold gone the other way, its own rows would be judged the same, and no other row of that repeat
+    other = log_odds([(*row[:4], 1 - row[4] if row[1:3] == (1, 1) else row[4]) for row in made])
+    assert {place[1:] for place in told if told[place] == other[place]} == {(0, 0), (0, 1), (1, 1)}
+    assert {place[1:] for place in told if told[place] != other[place]} == {(1, 0)}
+
+
+def test_cross_validated_rows_count_once_and_their_calibration_is_not_true_by_construction(
+    rows: DataFrame, inputs: Inputs
+) -> None:
+    keep = ("seller_id", "as_of", "group_id", "bad", "indeterminate")
+    with fitted(rows, inputs.features, Plan(Scorecard(), None, 2, 2), keep) as fit:
+        assert fit.judged.select("seller_id", "as_of").distinct().count() == fit.judged.count() == rows.count()
+        assert fit.unseen_groups.count() == 2 * rows.count()
+        found = evaluate(count(fit.judged))
+        training = evaluate(count(fit.in_training))
+    assert (found.rows, found.bads, found.bad_groups) == (training.rows, training.bads, training.bad_groups)
+    assert abs(found.calibration_slope.value - 1) > 0.01 and abs(found.observed_to_expected.value - 1) > 0.001
 
 
 def test_the_intercept_is_found_from_probabilities_that_are_far_off() -> None:
