@@ -52,6 +52,7 @@ demo: setup ## a simulated marketplace from its ledger to offers and one seller'
 	    then aggregate --through 2024-08-31 \
 	    then training-set --from 2021-08 --to 2023-11 \
 	    then audit newest \
+	    then features --as-of 2024-09-01 \
 	    then train --trained-on 2023-09-01 --trainer 'modeller of the demo' \
 	    then review challenger \
 	    then promote challenger --approver 'risk officer of the demo' $(FEW_BADS) \

@@ -214,11 +214,12 @@ def _champion(lake: Lake) -> tuple[Loaded | None, list[str]]:
 
 
 def _snapshot(run: Run) -> DataFrame | None:
-    """The newest features of all sellers, to see how they have shifted; None before any."""
+    """The newest features of all sellers, to see how they have shifted and who would be approved; None before any."""
     newest = run.lake.last_run("features")
     if newest is None:
         return None
-    return run.read(SELLER_FEATURES).filter(F.col("run_id") == newest.run_id)
+    newest_features = run.read(SELLER_FEATURES).filter(F.col("run_id") == newest.run_id)
+    return with_segments(newest_features, run.read(SELLERS))
 
 
 def funnel(lake: Lake, read: Callable[[Table], DataFrame], made_by: Published) -> list[tuple[str, int]]:

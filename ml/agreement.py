@@ -32,6 +32,17 @@ class Agreement:
         return self.bads / self.rows
 
 
+@dataclass(frozen=True)
+class Approved:
+    """One value of one attribute among all sellers, also those whom nobody lent to."""
+
+    attribute: str
+    value: str
+    rows: int
+    approved: float
+    """Share of rows that the cut-off of the policy lets through."""
+
+
 def agreements(by_value: Mapping[tuple[object, ...], Counts], cut_off: float) -> list[Agreement]:
     """One row a (attribute, value), in their order; `cut_off` is the log-odds of bad up to which an offer is made."""
     found = []
@@ -80,7 +91,7 @@ def holm(tests: Sequence[float]) -> list[float]:
     return corrected
 
 
-def impact_ratio(found: Sequence[Agreement], attribute: str, least_rows: int) -> float | None:
+def impact_ratio(found: Sequence[Agreement | Approved], attribute: str, least_rows: int) -> float | None:
     """Lowest approval rate over the highest, of an attribute's values with enough rows; None where fewer than two."""
     rates = [value.approved for value in found if value.attribute == attribute and value.rows >= least_rows]
     if len(rates) < 2 or max(rates) == 0:

@@ -11,7 +11,7 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from ml.agreement import Agreement, agreements, impact_ratio
+from ml.agreement import Agreement, Approved, agreements, impact_ratio
 from ml.directions import Direction, directions
 from ml.evaluate import Counts, Evaluation, Interval, auc, count, count_by, difference_of_auc, evaluate
 from ml.fitting import BASELINE_LOG_ODDS, CHAMPION_LOG_ODDS, Fitted, Plan, log_odds_by
@@ -92,6 +92,8 @@ class Findings:
     fold_aucs: tuple[float, ...]
     repeat_aucs: tuple[float, ...]
     agreements: tuple[Agreement, ...]
+    approved: tuple[Approved, ...]
+    """Of all sellers of the newest features, by the attributes of FAIRNESS; none where there are no features yet."""
     shifts: tuple[Shift, ...]
     directions: tuple[Direction, ...]
     unswept: tuple[str, ...]
@@ -128,7 +130,8 @@ def findings(
     """Judge a fitted version.
 
     `rows` is the whole training set with its features; `expected` says by feature how risk moves with it; `cut_off` is
-    the smallest score that an offer is made at, `edges` the policy's between grades; `snapshot` has newer features.
+    the smallest score that an offer is made at, `edges` the policy's between grades; `snapshot` has the newest
+    features of all sellers, with the columns of FAIRNESS.
     """
     judged = fit.judged
     if champion is not None and not plan.is_cross_validated:
@@ -152,6 +155,7 @@ def findings(
         fold_aucs=fold_aucs,
         repeat_aucs=repeat_aucs,
         agreements=tuple(agreements(by_value, _log_odds_of(cut_off))),
+        approved=_approved(fit.model, snapshot, cut_off) if snapshot is not None else (),
         shifts=tuple(_shifts(fit, plan, rows, snapshot)),
         directions=swept,
         unswept=tuple(name for name, risk in wanted.items() if risk is not None and name not in told),
@@ -226,6 +230,19 @@ def _by_value(judged: DataFrame, edges: Sequence[float]) -> dict[tuple[object, .
     )
     exploded = judged.select("group_id", "bad", LOG_ODDS, pairs.alias("told"))
     return count_by(exploded.select("group_id", "bad", LOG_ODDS, "told.attribute", "told.value"), "attribute", "value")
+
+
+def _approved(model: PipelineModel, snapshot: DataFrame, cut_off: int) -> tuple[Approved, ...]:
+    told = F.explode(
+        F.array(*(F.struct(F.lit(name).alias("attribute"), F.col(name).alias("value")) for name in FAIRNESS))
+    )
+    is_approved = (F.col(LOG_ODDS) <= _log_odds_of(cut_off)).cast("double")
+    by_value = model.transform(snapshot).select(told.alias("told"), is_approved.alias("approved"))
+    found = by_value.groupBy("told").agg(F.count(F.lit(1)).alias("rows"), F.avg("approved").alias("approved"))
+    return tuple(
+        Approved(row["told"]["attribute"], row["told"]["value"], row["rows"], row["approved"])
+        for row in found.orderBy("told").collect()
+    )
 
 
 def _misses(judged: DataFrame) -> tuple[Miss, ...]:
@@ -385,11 +402,13 @@ def figures_of(found: Findings, champion: int | None) -> dict[str, float]:
         if tests:
             figures |= {f"{attribute}_tests": len(tests), f"{attribute}_tests_failed": sum(p < 0.05 for p in tests)}
     for attribute in FAIRNESS:
-        ratio = impact_ratio(found.agreements, attribute, LEAST_ROWS_FOR_IMPACT)
+        # of those who were lent to most are approved in any group: it is among all that one may be turned away
+        ratio = impact_ratio(found.approved or found.agreements, attribute, LEAST_ROWS_FOR_IMPACT)
         if ratio is not None:
             figures[f"adverse_impact_{attribute}"] = ratio
     judged_directions = [direction for direction in found.directions if direction.expected is not None]
     figures |= {
+        "impact_of_all_sellers": bool(found.approved),
         "directions_swept": len(judged_directions),
         "directions_reversed": sum(direction.is_reversed for direction in judged_directions),
         "directions_unswept": len(found.unswept),
@@ -436,6 +455,7 @@ def tables_of(found: Findings) -> dict[str, tuple[tuple[str, ...], list[tuple[An
             [(*vars(value).values(), value.observed) for value in found.agreements],
         ),
         "shift": ((*_names(Shift), "is_alarm"), [(*vars(shift).values(), shift.is_alarm) for shift in found.shifts]),
+        "approved": (_names(Approved), [tuple(vars(value).values()) for value in found.approved]),
         "directions": (
             (*_names(Direction), "is_reversed"),
             [(*vars(direction).values(), direction.is_reversed) for direction in found.directions],

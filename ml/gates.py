@@ -180,5 +180,6 @@ def _adverse_impact(figures: Figures) -> Gate:
     if not ratios:
         return Gate("adverse-impact", INSUFFICIENT, "no two groups of a region or owner type are large enough")
     told = ", ".join(f"by {name.replace('_', ' ')} {value:.2f}" for name, value in sorted(ratios.items()))
-    evidence = f"lowest approval rate over the highest: {told}; wants {LEAST_IMPACT_RATIO:g}"
+    whose = "of all sellers" if figures.get("impact_of_all_sellers") else "of the rows judged, who were lent to"
+    evidence = f"lowest approval rate over the highest, {whose}: {told}; wants {LEAST_IMPACT_RATIO:g}"
     return _judged("adverse-impact", min(ratios.values()) >= LEAST_IMPACT_RATIO, evidence)

@@ -129,6 +129,7 @@ MANY = {"evaluated_bad_groups": 250.0, "evaluated_bads": 600.0}
         ("observed-to-expected", {"observed_to_expected_low": 1.1, "observed_to_expected_high": 1.3}, None, "fail"),
         ("grades", {"grade_tests": 8, "grade_tests_failed": 1}, None, "fail"),
         ("adverse-impact", {"adverse_impact_region": 0.79}, None, "fail"),
+        ("adverse-impact", {"adverse_impact_region": 0.81, "impact_of_all_sellers": 1.0}, None, "pass"),
         ("adverse-impact", {}, None, "insufficient evidence"),
         ("contributions", {"points_off_most": 1e-3, "points_rows": 9}, None, "fail"),
         ("single-score", {"single_score_off_most": 1e-16, "single_score_rows": 3}, None, "fail"),

@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from conf.errors import UserError
-from ml.agreement import agreements
+from ml.agreement import Approved, agreements
 from ml.algorithms import fit
 from ml.card.card import Card, plots_of, to_html, to_markdown
 from ml.cross_validate import calibrated_by_others, fit_both, judged_by_both, out_of_fold
@@ -324,6 +324,7 @@ def test_the_card_escapes_and_marks_what_is_simulated(spark: SparkSession) -> No
         fold_aucs=(),
         repeat_aucs=(),
         agreements=tuple(agreements({("region", "<i>north</i>"): counts, ("cohort", "2024-01-01"): counts}, 0.0)),
+        approved=(Approved("region", "<u>south</u>", 1234, 0.25),),
         shifts=(),
         directions=(),
         unswept=("written_off_loans",),
@@ -354,6 +355,8 @@ def test_the_card_escapes_and_marks_what_is_simulated(spark: SparkSession) -> No
         limits=("only <so> far",),
     )
     page = to_html(card, plots_of(card))
+    assert "<u>south" not in page and "1,234" in page and "25 %" in page
+    assert "Of all sellers of the newest" not in to_html(replace(card, findings=replace(found, approved=())), {})
     assert "<i>north" not in page and page.index("Too few bads.") < page.index("<h2>")
     assert "Not swept, since they are the same wherever they are known: written_off_loans." in page
     assert "<script" not in page and "&lt;script&gt;" in page and "only &lt;so&gt; far" in page

@@ -12,11 +12,11 @@ _YEAR = 365
 
 
 def with_segments(rows: DataFrame, sellers: DataFrame) -> DataFrame:
-    """Add the columns of SEGMENTS, text, to rows of a training set; `sellers` is bronze.sellers.
+    """Add the columns of SEGMENTS, text, to rows of a training set or of features; `sellers` is bronze.sellers.
 
     Region, owner type and category are those of the newest profile known before the as-of day; what is unknown says so.
     """
-    known = sellers.join(F.broadcast(rows.select("seller_id", "as_of")), "seller_id", "inner").filter(
+    known = sellers.join(rows.select("seller_id", "as_of"), "seller_id", "inner").filter(
         (F.col("changed_on") < F.col("as_of")) & (F.col("arrival_day") < F.col("as_of"))
     )
     newest_first = Window.partitionBy("seller_id", "as_of").orderBy(
