@@ -142,13 +142,26 @@ class Arrival(Strict):
     """When we came to know, for the first load of history; later loads take the day that `ingest` is told."""
 
     column: str | None = None
+    format: Formats | None = Field(default=None, description="of the column, as a field's")
+    time_zone: TimeZone | None = Field(default=None, description="of stamps that carry none, where it differs")
     assume: str | None = Field(default=None, pattern=r"^event_day \+ [0-9]{1,3}$")
 
     @model_validator(mode="after")
     def _one_rule(self) -> "Arrival":
         if (self.column is None) == (self.assume is None):
             raise ValueError("want exactly one of column, assume (for example `assume: event_day + 0`)")
+        if self.column is None and (self.format is not None or self.time_zone is not None):
+            raise ValueError("format and time_zone go with column")
+        if self.column == TO_BE_FILLED_IN:
+            raise ValueError(f"still says {TO_BE_FILLED_IN}")
         return self
+
+    @property
+    def mapping(self) -> FieldMapping | None:
+        """The column as a field is mapped; None where the day is assumed."""
+        if self.column is None:
+            return None
+        return FieldMapping(column=self.column, format=self.format, time_zone=self.time_zone)
 
     @property
     def days_after_event(self) -> int:
@@ -311,6 +324,14 @@ class Source(Strict):
     def csv_of(self, feed: Feed) -> Csv:
         """How a feed's CSV files are written."""
         return feed.csv or self.csv
+
+    def arrival_of(self, feed: Feed) -> Arrival:
+        """When we came to know a feed's records, for the first load of history."""
+        return feed.arrival or self.arrival
+
+    def zone_of(self, feed: Feed) -> str:
+        """The zone of a feed's stamps that carry none."""
+        return feed.time_zone or self.time_zone
 
     def place(self, feed: str, field: str) -> str | None:
         """Where the mapping says something of a feed's field, as `file:line`; None where it was read from no file."""

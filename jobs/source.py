@@ -34,8 +34,8 @@ from jobs.lakehouse.deliveries import (
 from jobs.lakehouse.lake import Lake
 from jobs.lakehouse.reading import Group, broken_files_named, raw_records, readable
 from transforms.intake.expressions import origin_of
-from transforms.intake.fields import mapped_value, read_field
-from transforms.intake.mapping import Calendar, Records, map_records, unclaimed, with_reasons
+from transforms.intake.fields import ARRIVAL, mapped_value, read_field
+from transforms.intake.mapping import Calendar, Records, map_records, told_arrival, unclaimed, with_reasons
 
 _EXAMPLES = 3
 _LISTED = 20
@@ -81,7 +81,7 @@ def check(lake: Lake, source: Source, root: str, records: int, today: date) -> t
         told_arrival_day=None,
         today=today,
     )
-    found = {feed.name: _Found(feed) for feed in source.feeds}
+    found = {feed.name: _Found(feed, source.arrival_of(feed).mapping) for feed in source.feeds}
     untaken: Counter[str] = Counter()
     with broken_files_named(root):
         for group in groups:
@@ -99,12 +99,13 @@ def check(lake: Lake, source: Source, root: str, records: int, today: date) -> t
 class _Found:
     """What a sample shows of one feed."""
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: Feed, arrival: FieldMapping | None) -> None:
         self.feed = feed
+        self.mappings = feed.fields | ({ARRIVAL.name: arrival} if arrival else {})
         self.taken = 0
         self.good = 0
         self.filled: Counter[str] = Counter()
-        self.examples: dict[str, dict[str, None]] = {name: {} for name in feed.fields}
+        self.examples: dict[str, dict[str, None]] = {name: {} for name in self.mappings}
         self.reasons: Counter[str] = Counter()
         self.unmapped: dict[str, Counter[str]] = {}
         self.groups = 0
@@ -115,26 +116,26 @@ class _Found:
         feed = self.feed
         rows = sample if feed.filter is None else sample.filter(F.expr(feed.filter))
         fields = {field.name: field for field in EVENTS[feed.event]}
+        ours = {name: _ours(fields[name], m, rows, source.time_zone) for name, m in feed.fields.items()}
+        if ARRIVAL.name in self.mappings:
+            ours[ARRIVAL.name] = told_arrival(rows, source, feed, calendar)
         texts = rows.select(
-            *(origin_of(mapping).cast("string").alias(name) for name, mapping in feed.fields.items()),
-            *(
-                _ours(fields[name], mapping, rows, source.time_zone).cast("string").alias(f"ours_{name}")
-                for name, mapping in feed.fields.items()
-            ),
+            *(origin_of(mapping).cast("string").alias(name) for name, mapping in self.mappings.items()),
+            *(ours[name].cast("string").alias(f"ours_{name}") for name in self.mappings),
         )
         # at most as many rows as were asked for: a sample, looked at here
         for row in texts.collect():
             self.taken += 1
-            for name, mapping in feed.fields.items():
-                text, ours = row[name], row[f"ours_{name}"]
+            for name, mapping in self.mappings.items():
+                text, our = row[name], row[f"ours_{name}"]
                 if text is None or not text.strip():
                     continue
                 self.filled[name] += 1
                 if len(self.examples[name]) < _EXAMPLES:
                     example = self._shown(name, text)
-                    is_changed = mapping.constant is None and ours is not None and ours != text
-                    self.examples[name][f"{example} → {ours}" if is_changed else example] = None
-                if mapping.values is not None and ours is None:
+                    is_changed = mapping.constant is None and our is not None and our != text
+                    self.examples[name][f"{example} → {our}" if is_changed else example] = None
+                if mapping.values is not None and our is None:
                     self.unmapped.setdefault(name, Counter())[self._shown(name, text)] += 1
         # nothing is kept, and so nobody needs a pseudonym
         mapped = map_records(Records(sample, source, feed, calendar, (), sample))
@@ -144,18 +145,18 @@ class _Found:
         self.groups += 1
         seen = {name.lower() for name in _columns(sample, group)}
         self.lacking.update(
-            name for name, m in feed.fields.items() if any(column.lower() not in seen for column in m.columns)
+            name for name, m in self.mappings.items() if any(column.lower() not in seen for column in m.columns)
         )
 
     def _shown(self, name: str, text: str) -> str:
         personal = {c for field in MASKED if field in self.feed.fields for c in self.feed.fields[field].columns}
-        return masked(text) if name in MASKED or personal & set(self.feed.fields[name].columns) else cut(text)
+        return masked(text) if name in MASKED or personal & set(self.mappings[name].columns) else cut(text)
 
     def rows(self) -> list[tuple[str, ...]]:
         """One row a field, in the order of the event's fields."""
         rows: list[tuple[str, ...]] = []
-        for field in EVENTS[self.feed.event]:
-            mapping = self.feed.fields.get(field.name)
+        for field in (*EVENTS[self.feed.event], ARRIVAL):
+            mapping = self.mappings.get(field.name)
             if mapping is None:
                 continue
             lacking = self.lacking[field.name]

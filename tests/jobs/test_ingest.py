@@ -311,3 +311,24 @@ def test_a_correction_needs_no_day_of_its_own(lake: Lake, tmp_path: Path) -> Non
 
     rows = lake.read(ORDER_EVENTS).select("event_id", "sign", "amount_fen", F.col("event_day").cast("string"))
     assert sorted(map(tuple, rows.collect())) == [("c1", -1, 700, "2025-03-09"), ("wrong", 1, 700, "2025-03-09")]
+
+
+def test_a_correction_arrives_with_its_load_and_never_before_its_original(lake: Lake, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    late = validate(Source, parse_yaml(SHOP.replace("event_day + 0", "event_day + 3"), "shop.yml")[0], {}, "shop.yml")
+    early = order("c-early", voids="early", at="2025-03-02 10:00:00")
+    write_orders(
+        folder / "2025-03-09" / "orders.csv",
+        [order("wrong"), order("early", at="2025-03-04 10:00:00"), order("c-wrong", voids="wrong", at=""), early],
+    )
+
+    values = ingest(lake, late, str(folder), None, TODAY).values
+
+    assert values["accepted"] == 4
+    rows = lake.read(ORDER_EVENTS).select("event_id", "sign", F.col("arrival_day").cast("string"), "arrival_month")
+    assert sorted(map(tuple, rows.collect())) == [
+        ("c-early", -1, "2025-03-07", "2025-03"),
+        ("c-wrong", -1, "2025-03-10", "2025-03"),
+        ("early", 1, "2025-03-07", "2025-03"),
+        ("wrong", 1, "2025-03-10", "2025-03"),
+    ]

@@ -128,6 +128,33 @@ def test_a_mapping_that_does_not_fit_tells_everything_and_where(lake: Lake, tmp_
         assert words in told
 
 
+def test_the_arrival_column_is_shown_with_what_becomes_of_it(lake: Lake, tmp_path: Path) -> None:
+    text = (EXAMPLES / "bookshops" / "bookshops.yml").read_text(encoding="utf-8")
+    mapping = tmp_path / "mine.yml"
+    rule = "{column: Bezahlt am, format: dd.MM.yyyy}"
+    mapping.write_text(text.replace("    filter: Art <> 'Test'\n", f"    filter: Art <> 'Test'\n    arrival: {rule}\n"))
+    folder = str(EXAMPLES / "bookshops" / "deliveries")
+    report, unfit = check(lake, load_source(str(mapping)), folder, 10, TODAY)
+    assert report.table is not None
+    rows = {(row[0], row[1]): row[2:] for row in report.table[1]}
+    assert rows["paid", "arrival"] == (
+        "Bezahlt am in dd.MM.yyyy",
+        "100.0%",
+        "27.03.2025 09:15, 27.03.2025 10:02, 27.03.2025 11:30",
+    )
+    assert ("shops", "arrival") not in rows
+    assert "       8 arrival: missing or no date" in report.lines
+    assert unfit == ["feed paid: none of 8 sampled records is good: see its reasons"]
+
+    mapping.write_text(mapping.read_text().replace(rule, rule.replace("yyyy}", "yyyy HH:mm}")))
+    report, unfit = check(lake, load_source(str(mapping)), folder, 10, TODAY)
+    assert unfit == [] and report.table is not None
+    rows = {(row[0], row[1]): row[2:] for row in report.table[1]}
+    assert rows["paid", "arrival"][2].startswith("27.03.2025 09:15 → 2025-03-27, ")
+    # in the clocks' gap an hour is no time, and yet the day is known
+    assert "arrival" not in "".join(report.lines)
+
+
 def test_a_feed_without_a_good_record_is_exit_code_two(
     lake: Lake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

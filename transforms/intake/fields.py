@@ -273,8 +273,7 @@ def _date(field: Field, mapping: FieldMapping, source: Column, kind: T.DataType,
     days = []
     for pattern in mapping.format or (ISO,):
         if pattern == ISO:
-            day = F.when(source.cast("string").rlike("^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), source.cast("string"))
-            days.append(day.try_cast("date"))
+            days.append(_iso_day(source))
             continue
         days += [
             F.to_date(F.from_utc_timestamp(stamp.value, zone) if stamp.is_instant else stamp.value)
@@ -282,6 +281,47 @@ def _date(field: Field, mapping: FieldMapping, source: Column, kind: T.DataType,
         ]
     day = F.coalesce(*days)
     return Read(day, _reason(field, source.isNotNull() & day.isNull(), "no date"))
+
+
+ARRIVAL = Field("arrival", "date", "business day on which we came to know")
+"""What the first load's arrival column is read as."""
+
+_HOUR_LETTERS = re.compile("[HhKkm]")
+
+
+def read_arrival(mapping: FieldMapping, source: Column, kind: T.DataType, zone: str, business_zone: str) -> Column:
+    """The business day on which a record arrived, of a date or a stamp; null where it tells none.
+
+    Unlike a date of the source's, a stamp is an instant: half past midnight here may be yesterday there.
+    """
+    if isinstance(kind, T.DateType):
+        return source
+    zone = mapping.time_zone or zone
+
+    def day_of(instant: Column) -> Column:
+        return F.to_date(F.from_utc_timestamp(instant, business_zone))
+
+    if isinstance(kind, (T.TimestampType, T.TimestampNTZType)):
+        return day_of(_timestamp(ARRIVAL, mapping, source, kind, zone).value)
+    days = []
+    for pattern in mapping.format or (ISO,):
+        if pattern == ISO:
+            # a day alone is a day, in whatever zone
+            days.append(_iso_day(source))
+        has_no_hour = pattern not in (ISO, EPOCH_SECONDS, EPOCH_MILLISECONDS) and not _HOUR_LETTERS.search(
+            _QUOTED.sub("", pattern)
+        )
+        for stamp in _stamps(pattern, source, kind):
+            if has_no_hour and not stamp.is_instant:
+                days.append(F.to_date(stamp.value))
+            else:
+                days.append(day_of(stamp.value if stamp.is_instant else F.to_utc_timestamp(stamp.value, zone)))
+    return F.coalesce(*days, F.lit(None).cast("date"))
+
+
+def _iso_day(source: Column) -> Column:
+    text = source.cast("string")
+    return F.when(text.rlike("^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), text).try_cast("date")
 
 
 def _integer(field: Field, mapping: FieldMapping, source: Column, kind: T.DataType, zone: str) -> Read:

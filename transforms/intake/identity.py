@@ -120,8 +120,12 @@ def resolve_corrections(judged: DataFrame, before: DataFrame, voided: DataFrame,
     )
     voided = voided.select("voids", F.lit(True).alias("voided_before")).distinct()
     joined = corrections.join(originals, "voids", "left").join(voided, "voids", "left")
+    # an assumed day is no word of the source's that the correction came before its original
+    arrival_day = F.when(
+        F.col("arrival_is_assumed"), F.greatest(F.col("original.arrival_day"), F.col("arrival_day"))
+    ).otherwise(F.col("arrival_day"))
     knew = (F.col("original.delivery_order") <= F.col("delivery_order")) & (
-        F.col("original.arrival_day") <= F.col("arrival_day")
+        F.col("original.arrival_day") <= arrival_day
     )
     problem = (
         F.when(F.col("original").isNull() | ~knew, F.lit("voids: the event is unknown"))
@@ -137,6 +141,8 @@ def resolve_corrections(judged: DataFrame, before: DataFrame, voided: DataFrame,
     resolved = ranked.withColumns(
         {
             **{name: F.col(f"original.{name}") for name in values if name != "seller_id"},
+            "arrival_day": arrival_day,
+            "arrival_month": F.substring(arrival_day.cast("string"), 1, 7),
             "reasons": F.when(problem.isNotNull(), F.array(problem)).otherwise(F.col("reasons")),
             "status": F.when(problem.isNotNull(), F.lit(QUARANTINED)).otherwise(F.col("status")),
         }

@@ -13,7 +13,7 @@ from conf.events import EVENTS, PERSONAL, SQL_TYPES, Field
 from conf.expressions import read_expression
 from conf.source import Feed, FieldMapping, Source
 from transforms.intake.expressions import absent, expression_problems, format_problems, origin_of, quoted, type_of
-from transforms.intake.fields import Read, read_field, unreadable
+from transforms.intake.fields import ARRIVAL, Read, read_arrival, read_field, unreadable
 from transforms.intake.pseudonyms import is_among, mentions, with_pseudonyms
 from transforms.tables.bronze import EVENT_TABLES
 
@@ -73,10 +73,19 @@ def mapping_problems(empty: DataFrame, source: Source, feed: Feed) -> list[str]:
             problems.append(f"filter: {error or 'is no condition'}")
         else:
             problems += [f"filter: {wrong}" for wrong in expression_problems(empty, read_expression(feed.filter))]
-    arrival = feed.arrival or source.arrival
-    if arrival.column is not None and arrival.column.lower() not in columns:
-        problems.append(f"arrival: {absent(arrival.column, empty.columns)}")
+    problems += _arrival_problems(empty, source.arrival_of(feed).mapping)
     return [f"feed {feed.name}: {problem}" for problem in problems]
+
+
+def _arrival_problems(empty: DataFrame, mapping: FieldMapping | None) -> list[str]:
+    if mapping is None:
+        return []
+    absent_ones = [name for name in mapping.columns if not is_among(name, empty.columns)]
+    if absent_ones:
+        return [f"arrival: {absent(name, empty.columns)}" for name in absent_ones]
+    problem = unreadable(ARRIVAL, mapping, empty.select(origin_of(mapping)).schema[0].dataType)
+    formats = [f"arrival: {wrong}" for wrong in format_problems(empty, mapping.format or ())]
+    return [problem, *formats] if problem else formats
 
 
 def with_optional_columns(records: DataFrame, *feeds: Feed) -> DataFrame:
@@ -135,7 +144,7 @@ def map_records(records: Records) -> DataFrame:
     """Read a feed's records, with the ids in the personal columns replaced by pseudonyms.
 
     One row a record that the feed's filter takes: the columns of the event's table, its PLACE, `feed`, `is_sound`
-    (nothing is wrong with it), and what `with_reasons` makes reasons and the record as it came of. Ids are made of
+    (nothing is wrong with it), `arrival_is_assumed`, and what `with_reasons` makes reasons and the record as it came of. Ids are made of
     pseudonyms, whatever else a feed reads from a personal column is read before.
     """
     table = EVENT_TABLES[records.feed.event]
@@ -145,6 +154,7 @@ def map_records(records: Records) -> DataFrame:
         *(name for name in PLACE if name not in table.names),
         "feed",
         "is_sound",
+        "arrival_is_assumed",
         *_problems_in(told),
         _pseudonyms(records.personal),
         _LINE,
@@ -234,7 +244,7 @@ def _told(records: Records, origins_of: Callable[[Records], Origins], is_checked
         F.lit(feed.name).alias("feed"),
         *(reads[field.name].value.cast(SQL_TYPES[field.type]).alias(f"value_{field.name}") for field in fields),
         *(reads[field.name].problem.alias(f"problem_{field.name}") for field in fields),
-        _told_arrival(source, feed, calendar).alias("told_arrival_day"),
+        told_arrival(raw, source, feed, calendar).alias("told_arrival_day"),
         why_malformed(raw).alias(_WHY),
         malformed.alias(_LINE),
         F.struct(*(F.col(quoted(name)) for name in own)).alias(_RAW),
@@ -252,11 +262,15 @@ def _told(records: Records, origins_of: Callable[[Records], Origins], is_checked
         else F.when(~is_correction, F.col(f"problem_{field.name}"))
         for field in fields
     ]
-    arrival = F.greatest(
-        F.coalesce("told_arrival_day", F.date_add(event_day, (feed.arrival or source.arrival).days_after_event)),
-        F.lit(calendar.first_open_day),
-    )
     latest = F.greatest(F.lit(calendar.today), F.lit(calendar.first_open_day))
+    is_assumed = calendar.told_arrival_day is None and source.arrival_of(feed).column is None
+    arrival = F.col("told_arrival_day")
+    if is_assumed:
+        assumed = F.date_add(event_day, source.arrival_of(feed).days_after_event)
+        # what is here was known by the day of the load; without a day of its own, as a correction may be, since then
+        arrival = F.greatest(event_day, F.least(assumed, latest))
+    # `greatest` skips a null: what nobody could read would have arrived on the first day of all
+    arrival = F.when(arrival.isNotNull(), F.greatest(arrival, F.lit(calendar.first_open_day)))
     day_name = "changed_on" if is_version else "happened_at"
     checks = [
         F.col(_WHY),
@@ -280,6 +294,7 @@ def _told(records: Records, origins_of: Callable[[Records], Origins], is_checked
     told = dated.withColumns(
         {
             **sign,
+            "arrival_is_assumed": F.lit(is_assumed),
             "arrival_month": F.substring(F.col("arrival_day").cast("string"), 1, 7),
             "content_hash": F.xxhash64(*content),
             **{f"{_PROBLEM}{number}": problem for number, problem in enumerate([*problems, *checks])},
@@ -357,13 +372,14 @@ def _is_pick(mapping: FieldMapping) -> bool:
     return mapping.read.value in (columns, f"coalesce({columns})")
 
 
-def _told_arrival(source: Source, feed: Feed, calendar: Calendar) -> Column:
-    if calendar.told_arrival_day is not None:
-        return F.lit(calendar.told_arrival_day)
-    rule = feed.arrival or source.arrival
-    if rule.column is None:
-        return F.lit(None).cast("date")
-    return F.col(f"`{rule.column}`").cast("string").try_cast("date")
+def told_arrival(raw: DataFrame, source: Source, feed: Feed, calendar: Calendar) -> Column:
+    """The day on which raw records arrived as this load or their own column tells it; null where neither does."""
+    mapping = source.arrival_of(feed).mapping
+    if calendar.told_arrival_day is not None or mapping is None:
+        return F.lit(calendar.told_arrival_day).cast("date")
+    origin = origin_of(mapping)
+    kind = raw.select(origin).schema[0].dataType
+    return read_arrival(mapping, origin, kind, source.zone_of(feed), calendar.zone)
 
 
 def unclaimed(raw: DataFrame, feeds: Sequence[Feed], personal: Sequence[str], pads: DataFrame) -> DataFrame | None:
