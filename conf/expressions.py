@@ -559,7 +559,10 @@ class _Reader:
         zone = (arguments[1].literal or "")[1:-1]
         if zone not in available_timezones():
             raise ExpressionError(f"{name}: the zone must be written out, as 'Asia/Shanghai'")
-        return _Node(f"{name}({arguments[0].sql}, '{zone}')", fails)
+        # the last microsecond of 64 bits, which some writers take for infinity, would overflow
+        value = arguments[0].sql
+        possible = f"{value} between timestamp '0001-01-01 00:00:00' and timestamp '9999-12-31 23:59:59.999999'"
+        return _may_fail(f"{name}(if({possible}, {value}, null), '{zone}')", arguments[0])
 
 
 def _tokens(text: str) -> list[tuple[str, str]]:

@@ -174,6 +174,22 @@ def test_refused_files_are_told_by_name(lake: Lake, tmp_path: Path) -> None:
     assert len(lines) == 41 and lines[-1] == "refused: 3 more files: see `seller-credit quarantine`"
 
 
+def test_what_overflows_is_refused_and_the_rest_goes_in(lake: Lake, tmp_path: Path) -> None:
+    place = tmp_path / "in" / "2025-03-09" / "payments.parquet"
+    place.parent.mkdir(parents=True)
+    duckdb.sql(
+        "copy (select id, 's1' as shop, stamp as at, 'in' as way, fen::decimal(38, 0) as fen from (values"
+        " ('good', timestamp '2025-03-08 12:00:00', '100'), ('never', timestamp 'infinity', '100'),"
+        f" ('much', timestamp '2025-03-08 12:00:00', '1{'0' * 33}')) as t(id, stamp, fen))"
+        f" to '{place}' (format parquet)"
+    )
+
+    taken_in(lake, tmp_path / "in")
+
+    assert ids(lake, PAYMENT_EVENTS) == {"good"}
+    assert refusals(lake) == {"much": ["amount_fen: no plain amount"], "never": ["happened_at: no timestamp"]}
+
+
 def test_columns_are_taken_by_name_and_a_file_that_lacks_one_is_refused_by_name(lake: Lake, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     write_orders(folder / "2025-03-08" / "orders.csv", [order("as-mapped")])

@@ -5,7 +5,7 @@ Nothing here throws on a bad value: casts are `try_` or guarded by a pattern, si
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import chain
@@ -172,9 +172,10 @@ def _money(field: Field, mapping: FieldMapping, source: Column, kind: T.DataType
         wrong = F.coalesce(wrong, _reason(field, F.abs(scaled - whole) > 0.01, "smaller than a fen"))
         fen = whole.try_cast("bigint")
     else:
-        small = F.abs(source.cast("decimal(38,6)")) <= LARGEST_FEN
-        wrong = _reason(field, ~F.coalesce(small, F.lit(False)), "no plain amount")
-        scaled = F.when(small, source.cast("decimal(24,6)") * fen_in_one)
+        # a decimal of 38 digits before the point has none of the room that six after it take
+        small = F.coalesce(F.abs(source.try_cast("decimal(38,6)")) <= LARGEST_FEN, F.lit(False))
+        wrong = _reason(field, source.isNotNull() & ~small, "no plain amount")
+        scaled = F.when(small, source.try_cast("decimal(24,6)") * fen_in_one)
         wrong = F.coalesce(wrong, _reason(field, scaled != F.round(scaled), "smaller than a fen"))
         fen = scaled.try_cast("bigint")
     if mapping.absolute:
@@ -205,12 +206,14 @@ class _Stamp:
 
 
 def _timestamp(field: Field, mapping: FieldMapping, source: Column, kind: T.DataType, zone: str) -> Read:
+    if isinstance(kind, (T.TimestampType, T.TimestampNTZType, T.DateType)):
+        possible = _possible(source, kind.simpleString())
+        no_stamp = _reason(field, source.isNotNull() & possible.isNull(), "no timestamp")
+        if isinstance(kind, T.TimestampType):
+            return Read(possible, no_stamp)
+        shown = possible.cast("timestamp")
+        return Read(F.to_utc_timestamp(shown, zone), F.coalesce(no_stamp, _skipped(field, shown, zone)))
     nothing = F.lit(None).cast("string")
-    if isinstance(kind, T.TimestampType):
-        return Read(source, nothing)
-    if isinstance(kind, (T.TimestampNTZType, T.DateType)):
-        shown = source.cast("timestamp")
-        return Read(F.to_utc_timestamp(shown, zone), _skipped(field, shown, zone))
     instants = []
     skipped = []
     for pattern in mapping.format or (ISO,):
@@ -224,8 +227,20 @@ def _timestamp(field: Field, mapping: FieldMapping, source: Column, kind: T.Data
     )
 
 
+def _possible(value: Column, kind: str) -> Column:
+    """A day or stamp of the years 1 to 9999, null else: Parquet can hold the last microsecond of 64 bits, which a
+    writer takes for infinity, and which overflows once a zone shifts it.
+    """
+    first, last = (F.lit(text).cast(kind) for text in ("0001-01-01 00:00:00", "9999-12-31 23:59:59.999999"))
+    return F.when(value.between(first, last), value)
+
+
 def _stamps(pattern: str, source: Column, kind: T.DataType) -> list[_Stamp]:
     """What a text or number says by one format."""
+    return [replace(s, value=_possible(s.value, "timestamp")) for s in _any_stamps(pattern, source, kind)]
+
+
+def _any_stamps(pattern: str, source: Column, kind: T.DataType) -> list[_Stamp]:
     if pattern in (EPOCH_SECONDS, EPOCH_MILLISECONDS):
         return [_Stamp(_since_1970(source, kind, 1 if pattern == EPOCH_SECONDS else 1000), True)]
     if not isinstance(kind, T.StringType):
@@ -264,12 +279,10 @@ def _changes_its_clocks(zone: str) -> bool:
 
 
 def _date(field: Field, mapping: FieldMapping, source: Column, kind: T.DataType, zone: str) -> Read:
-    if isinstance(kind, T.DateType):
-        return Read(source, F.lit(None).cast("string"))
-    if isinstance(kind, T.TimestampNTZType):
-        return Read(F.to_date(source), F.lit(None).cast("string"))
-    if isinstance(kind, T.TimestampType):
-        return Read(F.to_date(F.from_utc_timestamp(source, zone)), F.lit(None).cast("string"))
+    if isinstance(kind, (T.TimestampType, T.TimestampNTZType, T.DateType)):
+        possible = _possible(source, kind.simpleString())
+        day = F.to_date(F.from_utc_timestamp(possible, zone) if isinstance(kind, T.TimestampType) else possible)
+        return Read(day, _reason(field, source.isNotNull() & day.isNull(), "no date"))
     days = []
     for pattern in mapping.format or (ISO,):
         if pattern == ISO:
@@ -295,7 +308,7 @@ def read_arrival(mapping: FieldMapping, source: Column, kind: T.DataType, zone: 
     Unlike a date of the source's, a stamp is an instant: half past midnight here may be yesterday there.
     """
     if isinstance(kind, T.DateType):
-        return source
+        return _possible(source, "date")
     zone = mapping.time_zone or zone
 
     def day_of(instant: Column) -> Column:

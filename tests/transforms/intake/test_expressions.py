@@ -17,7 +17,8 @@ COLUMNS = "text string, digits string, share double, most bigint, none int, list
 
 @pytest.fixture(scope="module")
 def record(spark: SparkSession) -> DataFrame:
-    return spark.createDataFrame([("abc", "12", 1.5, 2**63 - 1, 0, [7], None, None)], COLUMNS)
+    row = spark.createDataFrame([("abc", "12", 1.5, 2**63 - 1, 0, [7], None, None)], COLUMNS)
+    return row.withColumn("late", F.timestamp_micros("most"))
 
 
 THROWING = {
@@ -35,6 +36,8 @@ THROWING = {
     "case when none = 0 then cast(text as int) else 1 end": (None, True),
     "coalesce(cast(text as int), 5)": (5, True),
     "1 + cast(text as int)": (None, True),
+    "hour(from_utc_timestamp(late, 'Asia/Shanghai'))": (None, True),
+    "hour(to_utc_timestamp(late, 'America/New_York'))": (None, True),
 }
 SOUND = {
     "try_divide(share, none)": (None, False),
@@ -55,6 +58,7 @@ SOUND = {
     "split(text, 'b')[1]": ("c", False),
     "split_part(text, 'b', 9)": ("", False),
     "day + interval 8 hours": (None, False),
+    "hour(from_utc_timestamp(timestamp '2025-03-07 17:00:00', 'Asia/Shanghai'))": (1, False),
     "cast(day as string)": (None, False),
     "regexp_extract(text, '([a-z])c', 1)": ("b", False),
     "text not in ('x', 'y') and not text like 'x%'": (True, False),

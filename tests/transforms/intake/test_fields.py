@@ -120,6 +120,10 @@ NUMBERS: list[tuple[str, dict[str, Any], Any, str, Any, str | None]] = [
     ),
     ("amount_fen", {**YUAN, "absolute": True}, -3, "int", "300", None),
     ("amount_fen", YUAN, 2**63 - 1, "bigint", None, NO_AMOUNT),
+    ("amount_fen", YUAN, Decimal(10**32), "decimal(38,0)", None, NO_AMOUNT),
+    ("amount_fen", YUAN, None, "decimal(38,0)", None, "amount_fen: missing"),
+    ("balance_fen", YUAN, None, "int", None, None),
+    ("balance_fen", YUAN, Decimal(-(10**37)), "decimal(38,0)", None, "balance_fen: no plain amount"),
     ("happened_at", SECONDS, 1741424400, "bigint", "2025-03-08 09:00:00", None),
     ("happened_at", MILLISECONDS, 2**63 - 1, "bigint", None, NO_STAMP),
     ("happened_at", MILLISECONDS, float("nan"), "double", None, NO_STAMP),
@@ -154,6 +158,23 @@ def read(row: Any, cases: list[tuple[str, dict[str, Any], T.DataType]]) -> list[
         columns += [found.value.cast("string").alias(f"v{number}"), found.problem.alias(f"p{number}")]
     (told,) = row.select(*columns).collect()
     return [(told[f"v{number}"], told[f"p{number}"]) for number in range(len(cases))]
+
+
+def test_days_and_stamps_beyond_the_year_9999_are_refused_before_a_zone_shifts_them(spark: SparkSession) -> None:
+    """64 bits can hold them, DuckDB writes its infinity so, and Python knows no such year."""
+    row = spark.range(1).selectExpr(
+        *(f"timestamp_micros({sign}9223372036854775807) as c{number}" for number, sign in enumerate(("", "-"))),
+        "cast(timestamp_micros(9223372036854775807) as timestamp_ntz) as c2",
+        "date_from_unix_date(2147483647) as c3",
+        "date_from_unix_date(-2147483648) as c4",
+        "timestamp_micros(9223372036854775807) as c5",
+        "cast(timestamp_micros(9223372036854775807) as timestamp_ntz) as c6",
+        "date_from_unix_date(2147483647) as c7",
+        "'0000-12-31 10:00:00' as c8",
+    )
+    fields = ("happened_at",) * 5 + ("due_on",) * 3 + ("happened_at",)
+    cases = [(field, BERLIN, row.schema[number].dataType) for number, field in enumerate(fields)]
+    assert read(row, cases) == [(None, NO_STAMP)] * 5 + [(None, "due_on: no date")] * 3 + [(None, NO_STAMP)]
 
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"])
