@@ -350,7 +350,7 @@ def _named_by_corrections(run: Run, table: Table, events: DataFrame, oldest: dat
     found = near.select("event_id", "event_day").join(wanted, F.col("event_id") == F.col("wanted"), "left_semi")
     days = [row["event_day"] for row in found.select("event_day").distinct().collect()]
     before = near.filter(F.col("event_day").isin(days)).join(wanted, F.col("event_id") == F.col("wanted"), "left_semi")
-    return before, voided.select("voids")
+    return before, voided.select("voids", "event_day")
 
 
 Outcome = Counter[tuple[str, str]]

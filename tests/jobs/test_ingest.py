@@ -316,6 +316,30 @@ def test_repeats_conflicts_and_corrections_over_deliveries(lake: Lake, tmp_path:
     assert ids(lake, ORDER_EVENTS) == {"a", "b", "c1", "wrong", "c5"}
 
 
+def test_a_correction_of_an_id_that_came_again_takes_back_the_newest(lake: Lake, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    deliveries = {
+        "2025-01-05": [order("a", at="2025-01-05 10:00:00", amount="5.00")],
+        "2025-03-08": [order("a", at="2025-03-08 10:00:00", amount="7.00")],
+        "2025-03-09": [order("c1", voids="a"), order("c2", voids="a")],
+        "2025-03-10": [order("c3", voids="a")],
+    }
+    counts = []
+    for day, rows in deliveries.items():
+        write_orders(folder / day / "orders.csv", rows)
+        values = taken_in(lake, folder)
+        counts.append((values["accepted"], values["quarantined"]))
+
+    assert counts == [(1, 0), (1, 0), (1, 1), (0, 1)]
+    rows = lake.read(ORDER_EVENTS).select("event_id", "sign", "amount_fen", F.col("event_day").cast("string"))
+    assert sorted(map(tuple, rows.collect())) == [
+        ("a", 1, 500, "2025-01-05"),
+        ("a", 1, 700, "2025-03-08"),
+        ("c1", -1, 700, "2025-03-08"),
+    ]
+    assert refusals(lake) == {name: ["voids: the event was voided before"] for name in ("c2", "c3")}
+
+
 def test_a_correction_needs_no_day_of_its_own(lake: Lake, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     write_orders(folder / "2025-03-08" / "orders.csv", [order("wrong", amount="7.00")])

@@ -107,8 +107,9 @@ def resolve_corrections(judged: DataFrame, before: DataFrame, voided: DataFrame,
     """The corrections among judged events, with the values of the events that they void.
 
     A correction whose original is unknown when it arrives, is a correction itself, or was voided already, is refused.
-    `before` are the published events that these corrections name, `voided` (voids) those among them that a published
-    correction took back. The caller should have persisted `judged`: it is read twice.
+    Of an id that came again long after, the newest event that was known then is the original.
+    `before` are the published events that these corrections name, `voided` (voids, event_day) those among them that a
+    published correction took back. The caller should have persisted `judged`: it is read twice.
     """
     values = [name for name in table.names if name not in _OWN_TO_A_CORRECTION]
     columns = ("delivery_order", "sign", "arrival_day", *values)
@@ -118,8 +119,10 @@ def resolve_corrections(judged: DataFrame, before: DataFrame, voided: DataFrame,
     originals = here.unionByName(before.withColumn("delivery_order", F.lit(-1)).select("event_id", *columns)).select(
         F.col("event_id").alias("voids"), F.struct(*columns).alias("original")
     )
-    voided = voided.select("voids", F.lit(True).alias("voided_before")).distinct()
-    joined = corrections.join(originals, "voids", "left").join(voided, "voids", "left")
+    voided = voided.select(
+        "voids", F.col("event_day").alias("original_day"), F.lit(True).alias("voided_before")
+    ).distinct()
+    joined = corrections.join(originals, "voids", "left").withColumn("original_day", F.col("original.event_day"))
     # an assumed day is no word of the source's that the correction came before its original
     arrival_day = F.when(
         F.col("arrival_is_assumed"), F.greatest(F.col("original.arrival_day"), F.col("arrival_day"))
@@ -127,22 +130,34 @@ def resolve_corrections(judged: DataFrame, before: DataFrame, voided: DataFrame,
     knew = (F.col("original.delivery_order") <= F.col("delivery_order")) & (
         F.col("original.arrival_day") <= arrival_day
     )
+    newest = Window.partitionBy("event_id").orderBy(
+        F.desc_nulls_last("knew"),
+        F.desc("original.delivery_order"),
+        F.desc("original.arrival_day"),
+        F.desc("original_day"),
+    )
+    chosen = (
+        joined.withColumns({"knew": knew, "own_day": arrival_day})
+        .withColumn("choice", F.row_number().over(newest))
+        .filter("choice = 1")
+        .join(voided, ["voids", "original_day"], "left")
+    )
     problem = (
-        F.when(F.col("original").isNull() | ~knew, F.lit("voids: the event is unknown"))
+        F.when(F.col("original").isNull() | ~F.col("knew"), F.lit("voids: the event is unknown"))
         .when(F.col("original.sign") == -1, F.lit("voids: is itself a correction"))
         .when(F.col("original.seller_id") != F.col("seller_id"), F.lit("voids: the event is another seller's"))
         .when(F.col("voided_before"), F.lit("voids: the event was voided before"))
     )
-    in_turn = Window.partitionBy("voids").orderBy(
+    in_turn = Window.partitionBy("voids", "original_day").orderBy(
         F.col("problem").isNotNull(), "delivery_order", "delivery_id", "arrival_day", "event_id"
     )
-    ranked = joined.withColumn("problem", problem).withColumn("turn", F.row_number().over(in_turn))
+    ranked = chosen.withColumn("problem", problem).withColumn("turn", F.row_number().over(in_turn))
     problem = F.coalesce("problem", F.when(F.col("turn") > 1, F.lit("voids: the event was voided before")))
     resolved = ranked.withColumns(
         {
             **{name: F.col(f"original.{name}") for name in values if name != "seller_id"},
-            "arrival_day": arrival_day,
-            "arrival_month": F.substring(arrival_day.cast("string"), 1, 7),
+            "arrival_day": F.col("own_day"),
+            "arrival_month": F.substring(F.col("own_day").cast("string"), 1, 7),
             "reasons": F.when(problem.isNotNull(), F.array(problem)).otherwise(F.col("reasons")),
             "status": F.when(problem.isNotNull(), F.lit(QUARANTINED)).otherwise(F.col("status")),
         }
