@@ -4,57 +4,12 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 
-from conf.events import EVENTS, PERSONAL
+from conf.events import EVENTS
 from conf.events import Field as EventField
+from conf.names import CLOSE, closeness, is_personal
 from conf.source import TO_BE_FILLED_IN
 
-# Names under which ledgers keep what we call so; compared without case and signs between words.
-_CALLED = {
-    "event_id": "id event transaction_id txn_id entry_id record_id belegnummer",
-    "seller_id": "seller shop shop_id store store_id merchant merchant_id vendor vendor_id haendler verkaeufer",
-    "happened_at": "at time timestamp ts created created_at booked_at paid_at date datetime datum zeitpunkt",
-    "voids": "voids reverses reversal_of cancels_id storno_von",
-    "order_id": "order order_no order_number order_nr bestellnummer bestellnr auftrag",
-    "buyer_id": "buyer customer customer_id client client_id user_id consumer kunde kundennummer",
-    "kind": "kind type what event_type status operation action art vorgang",
-    "amount_fen": "amount amount_fen total sum price value gross paid betrag summe preis principal",
-    "item_id": "item sku product product_id article artikel",
-    "category": "category product_category kategorie",
-    "list_price_fen": "list_price catalogue_price original_price",
-    "quantity": "quantity qty pieces count menge stueck",
-    "hours_since_paid": "hours_since_paid",
-    "has_logistics": "logistics has_logistics tracked",
-    "rating": "rating stars score bewertung",
-    "reason": "reason comment grund",
-    "counterparty_id": "counterparty party partner payer payee account_to account_from other_party iban gegenkonto",
-    "direction": "direction side in_out credit_debit dc richtung soll_haben",
-    "balance_fen": "balance balance_after saldo",
-    "failed": "failed rejected bounced",
-    "changed_on": "changed_on changed updated_on valid_from version_date",
-    "registered_on": "registered_on opened_on opened registered joined created_on",
-    "region": "region province state city",
-    "owner_type": "owner_type legal_form",
-    "owner_id": "owner owner_id",
-    "payout_account_id": "payout_account payout_account_id bank_account account",
-    "device_id": "device device_id",
-    "verified": "verified kyc is_verified",
-    "penalty_points": "penalty_points penalties points",
-    "closed_on": "closed_on closed",
-    "loan_id": "loan loan_id contract contract_id credit_id",
-    "due_on": "due_on due due_date maturity",
-    "daily_rate": "daily_rate interest_rate rate",
-    "term_days": "term_days term",
-    "decision_id": "decision decision_id",
-    "approval_probability": "approval_probability",
-    "bad": "bad defaulted default is_default",
-}
-MASKED = (*PERSONAL, "owner_id", "payout_account_id", "device_id")
-"""Fields that tell of a person: no example of them is shown as it is."""
-
-_PERSONAL_WORDS = re.compile("name|phone|mail|address|iban|card|passport|birth", re.IGNORECASE)
-_CLOSE = 0.84
 _ISO_STAMP = "[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9:.]+(Z|[+-][0-9:]+)?)?"
 _LISTED_VALUES = 20
 
@@ -118,7 +73,11 @@ def _feed(name: str, seen: SeenFiles) -> list[str]:
     lines += [f"  - name: {name}", f"    files: {_scalar(seen.pattern)}"]
     if seen.csv:
         lines.append("    csv: {" + ", ".join(f"{key}: {_scalar(value)}" for key, value in seen.csv) + "}")
-    lines += [f"    event: {event}  # or {', '.join(other for other in EVENTS if other != event)}", "    fields:"]
+    lines.append(f"    event: {event}  # or {', '.join(other for other in EVENTS if other != event)}")
+    persons = [_scalar(c.name) for c in seen.columns if is_personal(c.name) and c not in guesses.values()]
+    if persons:
+        lines.append(f"    personal: [{', '.join(persons)}]  # kept as pseudonyms where a record is refused")
+    lines.append("    fields:")
     for field in EVENTS[event]:
         guess = guesses.get(field.name)
         if guess is not None or field.required:
@@ -137,10 +96,10 @@ def _fit(fields: Sequence[EventField], guesses: dict[str, SeenColumn]) -> float:
 
 def _guesses(fields: Sequence[EventField], columns: Sequence[SeenColumn]) -> dict[str, SeenColumn]:
     """Columns by our field, the closest names first, no column twice."""
-    pairs = [(_closeness(field.name, column.name), field.name, column) for field in fields for column in columns]
+    pairs = [(closeness(field.name, column.name), field.name, column) for field in fields for column in columns]
     found: dict[str, SeenColumn] = {}
-    for closeness, field_name, column in sorted(pairs, key=lambda pair: -pair[0]):
-        if closeness >= _CLOSE and field_name not in found and column not in found.values():
+    for nearness, field_name, column in sorted(pairs, key=lambda pair: -pair[0]):
+        if nearness >= CLOSE and field_name not in found and column not in found.values():
             found[field_name] = column
     # what no name tells the values may: the first column of stamps is when it happened
     stamps = (column for column in columns if column not in found.values() and _is_stamp(column))
@@ -155,16 +114,6 @@ def _is_stamp(column: SeenColumn) -> bool:
         return True
     looks = "|".join(look for look, pattern in _LOOKS if "H" in pattern or "milli" in pattern)
     return bool(column.seen) and all(re.fullmatch(f"{looks}|{_ISO_STAMP}", text) for text in column.seen)
-
-
-def _closeness(field: str, column: str) -> float:
-    plain = _plain(column)
-    names = [_plain(name) for name in (field, *_CALLED.get(field, "").split())]
-    return max(SequenceMatcher(None, plain, name).ratio() for name in names)
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name.lower())
 
 
 def _mapping(field: EventField, column: SeenColumn | None) -> str:
@@ -214,11 +163,6 @@ def _scalar(text: str) -> str:
     plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_./-]*", text)
     word = text.lower() in ("yes", "no", "on", "off", "true", "false", "null", "y", "n")
     return text if plain and not word else json.dumps(text, ensure_ascii=False)
-
-
-def is_personal(column: str) -> bool:
-    """Whether a column's name sounds like a person's."""
-    return _PERSONAL_WORDS.search(column) is not None or any(_closeness(f, column) >= _CLOSE for f in MASKED)
 
 
 def _tells_apart(column: SeenColumn) -> bool:

@@ -178,6 +178,10 @@ class Feed(Strict):
     time_zone: TimeZone | None = Field(default=None, description="where it differs from the source's")
     filter: str | None = Field(default=None, description="SQL condition; a record on which it fails is not taken")
     arrival: Arrival | None = Field(default=None, description="where it differs from the source's")
+    personal: tuple[str, ...] = Field(
+        default=(),
+        description="other columns that tell of persons: pseudonyms stand for them where a record is refused",
+    )
     fields: dict[str, FieldMapping]
     tells: tuple[str, ...] = Field(
         default=(),
@@ -344,8 +348,8 @@ class Source(Strict):
         return frozenset().union(*(feed.kinds_told() for feed in self.feeds))
 
     def names_persons(self) -> bool:
-        """Whether it tells of buyers or counterparties, who are kept under pseudonyms."""
-        return any(set(PERSONAL) & set(feed.fields) for feed in self.feeds)
+        """Whether it tells of buyers, counterparties or others, who are kept under pseudonyms."""
+        return any(feed.personal or set(PERSONAL) & set(feed.fields) for feed in self.feeds)
 
     def digest(self) -> str:
         """Sha-256 of what the mapping says."""

@@ -17,7 +17,8 @@ from pyspark.sql import functions as F
 
 from conf.errors import UserError
 from conf.events import EVENTS, Field
-from conf.skeleton import MASKED, SeenColumn, SeenFiles, cut, masked, not_in_values, skeleton
+from conf.names import MASKED
+from conf.skeleton import SeenColumn, SeenFiles, cut, masked, not_in_values, skeleton
 from conf.source import TO_BE_FILLED_IN, Feed, FieldMapping, Source, load_source, source_names
 from jobs.lakehouse.command import Invocation, Report, run_command, step
 from jobs.lakehouse.deliveries import (
@@ -36,6 +37,7 @@ from jobs.lakehouse.reading import Group, broken_files_named, raw_records, reada
 from transforms.intake.expressions import origin_of
 from transforms.intake.fields import ARRIVAL, mapped_value, read_field
 from transforms.intake.mapping import Calendar, Records, map_records, told_arrival, unclaimed, with_reasons
+from transforms.intake.pseudonyms import is_among, personal_columns
 
 _EXAMPLES = 3
 _LISTED = 20
@@ -110,6 +112,7 @@ class _Found:
         self.unmapped: dict[str, Counter[str]] = {}
         self.groups = 0
         self.lacking: Counter[str] = Counter()
+        self.hidden: dict[str, None] = {}
 
     def look_at(self, sample: DataFrame, source: Source, group: Group, calendar: Calendar) -> None:
         """Add the sample of one group of files."""
@@ -142,6 +145,9 @@ class _Found:
         for row in with_reasons(mapped).select("reasons").collect():
             self.good += not row["reasons"]
             self.reasons.update(row["reasons"])
+        read = [column for f in group.feeds for m in f.fields.values() for column in m.columns]
+        hidden = personal_columns(group.feeds, sample.columns)
+        self.hidden |= {c: None for c in hidden if is_among(c, feed.personal) or not is_among(c, read)}
         self.groups += 1
         seen = {name.lower() for name in _columns(sample, group)}
         self.lacking.update(
@@ -215,6 +221,10 @@ def _report(
         lines += [f"  {count:6} {reason}" for reason, count in feed.reasons.most_common()]
         for field, values in feed.unmapped.items():
             lines.append(f"  {not_in_values(field, values.most_common(_LISTED), len(values))}")
+        if feed.hidden:
+            lines.append(f"  pseudonyms where a record is refused: {', '.join(feed.hidden)}")
+        lost = [name for name in feed.feed.personal if not is_among(name, list(feed.hidden))]
+        lines += [f"  personal: {', '.join(lost)}: in none of these files"] if lost else []
         free = [f.name for f in EVENTS[feed.feed.event] if f.name not in feed.feed.fields]
         lines += [f"  not mapped: {', '.join(free)}"] if free else []
         if feed.taken and not feed.good:

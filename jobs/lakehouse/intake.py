@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import reduce
+from secrets import token_bytes
 
 from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame
@@ -256,7 +257,12 @@ def loads(source: Source, batches: Sequence[Batch], calendar: Calendar, secret: 
 
 
 def key_pads(run: Run, key: bytes) -> DataFrame:
-    """The key as a table of one row, made of a collection and not of literals, which plans would show."""
+    """The key as a table of one row, made of a collection and not of literals, which plans would show.
+
+    A source without ids of persons needs no key, and may still have columns that tell of some: what stands for those
+    nobody has to know again, and one key a run does.
+    """
+    key = key or token_bytes(32)
     context = run.lake.spark.sparkContext
     return run.lake.spark.createDataFrame(context.parallelize([pads(key)], 1), PADS_SCHEMA)
 

@@ -259,3 +259,11 @@ def test_a_skeleton_is_valid_yaml_and_loads_once_it_is_filled_in(tmp_path: Path)
     )
     file.write_text(filled)
     assert [feed.name for feed in load_source(str(file)).feeds] == ["orders", "loans"]
+
+
+def test_a_skeleton_lists_the_columns_that_sound_like_persons() -> None:
+    names = ("id", "shop", "buyer", "receiver_name", "Phone no.", "amount", "city")
+    columns = tuple(SeenColumn(name, "text", ("1",)) for name in names)
+    text = skeleton("mine", "whole", [SeenFiles("orders.csv", columns)])
+    (feed,) = yaml.safe_load(text)["feeds"]
+    assert feed["personal"] == ["receiver_name", "Phone no."]

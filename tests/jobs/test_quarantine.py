@@ -296,6 +296,50 @@ def test_no_file_of_the_lake_holds_an_id_of_a_buyer(lake: Lake, tmp_path: Path) 
     assert KEY not in plan
 
 
+def test_columns_that_tell_of_persons_are_pseudonyms_in_quarantine(lake: Lake, tmp_path: Path) -> None:
+    text = SHOP.replace(
+        "event: order_event", "event: order_event\n    filter: what <> 'test'\n    personal: [note, greeting]", 1
+    )
+    told = {"buyer_phone": "0171-55443322", "receiver_name": "Anna Quitmeyer", "note": "for Quitmeyer", "city": "Bern"}
+    write_orders(
+        tmp_path / "in" / "2025-03-09" / "orders.csv",
+        [order("lent", what="lent", **told), order("test", what="test", **told)],
+        ("id", "shop", "order", "buyer", "at", "what", "amount", "voids", *told),
+    )
+
+    ingest(lake, shop(text), str(tmp_path / "in"), None, TODAY)
+
+    kept = lake.read(QUARANTINE).select("pseudonyms", F.from_json("record", "id string, city string, note string"))
+    hidden = ["buyer", "buyer_phone", "receiver_name", "note"]
+    found = [(sorted(names), *record) for names, record in kept.collect()]
+    note = pseudonym("for Quitmeyer")
+    assert sorted(found) == [(sorted(hidden), name, "Bern", note) for name in ("lent", "test")]
+    shown = "".join(quarantine(lake, None, None, 20).lines)
+    assert pseudonym("0171-55443322") in shown
+    assert "Quitmeyer" not in shown and "55443322" not in shown
+
+    done = release(lake, shop(text.replace("back: refunded}", "back: refunded, lent: paid}")), None, LATER)
+    assert done.values["accepted"] == 1
+    assert rows(lake, "event_id", "buyer_id") == [("lent", pseudonym("b1"))]
+
+
+def test_a_source_without_ids_of_persons_needs_no_key_to_hide_their_names(lake: Lake, tmp_path: Path) -> None:
+    fields = {"seller_id": "shop", "changed_on": "since"}
+    feed = {"name": "shops", "files": "*.csv", "event": "seller_version", "fields": fields}
+    described = {"name": "plain", "description": "", "time_zone": "UTC", "deliveries": "folders"}
+    source = Source.model_validate({**described, "arrival": {"assume": "event_day + 0"}, "feeds": [feed]})
+    row = {"shop": "s1", "since": "soon", "keeper_name": "Anna"}
+    write_orders(tmp_path / "in" / "2025-03-09" / "shops.csv", [row], row)
+    (tmp_path / "pseudonyms.key").unlink()
+
+    ingest(lake, source, str(tmp_path / "in"), None, TODAY)
+
+    (kept,) = lake.read(QUARANTINE).collect()
+    assert kept["pseudonyms"] == ["keeper_name"]
+    of_no_key = hmac.new(b"", b"Anna", hashlib.sha256).hexdigest()[:32]
+    assert "Anna" not in kept["record"] and of_no_key not in kept["record"]
+
+
 def test_a_lake_knows_its_key(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_orders(tmp_path / "in" / "2025-03-09" / "orders.csv", [order("one")])
     ingest(lake, shop(), str(tmp_path / "in"), None, TODAY)

@@ -144,8 +144,8 @@ def map_records(records: Records) -> DataFrame:
     """Read a feed's records, with the ids in the personal columns replaced by pseudonyms.
 
     One row a record that the feed's filter takes: the columns of the event's table, its PLACE, `feed`, `is_sound`
-    (nothing is wrong with it), `arrival_is_assumed`, and what `with_reasons` makes reasons and the record as it came of. Ids are made of
-    pseudonyms, whatever else a feed reads from a personal column is read before.
+    (nothing is wrong with it), `arrival_is_assumed`, and what `with_reasons` makes reasons and the record as it came
+    of. Ids are made of pseudonyms, whatever else a feed reads from a personal column is read before.
     """
     table = EVENT_TABLES[records.feed.event]
     told = _told(records, _with_pseudonyms, is_checked=True)
@@ -233,6 +233,9 @@ def _told(records: Records, origins_of: Callable[[Records], Origins], is_checked
     fields = EVENTS[feed.event]
     own = _own_columns(records.raw)
     taken = records.taken
+    # before a column that also tells of persons is a pseudonym
+    told_day = told_arrival(taken.raw, source, feed, calendar)
+    taken = replace(taken, raw=taken.raw.withColumn(_TOLD_DAY, told_day))
     raw, origins, failing = origins_of(taken)
     reads = _reads(taken, raw, origins, failing)
     if not is_checked:
@@ -244,7 +247,7 @@ def _told(records: Records, origins_of: Callable[[Records], Origins], is_checked
         F.lit(feed.name).alias("feed"),
         *(reads[field.name].value.cast(SQL_TYPES[field.type]).alias(f"value_{field.name}") for field in fields),
         *(reads[field.name].problem.alias(f"problem_{field.name}") for field in fields),
-        told_arrival(raw, source, feed, calendar).alias("told_arrival_day"),
+        F.col(_TOLD_DAY),
         why_malformed(raw).alias(_WHY),
         malformed.alias(_LINE),
         F.struct(*(F.col(quoted(name)) for name in own)).alias(_RAW),
@@ -264,7 +267,7 @@ def _told(records: Records, origins_of: Callable[[Records], Origins], is_checked
     ]
     latest = F.greatest(F.lit(calendar.today), F.lit(calendar.first_open_day))
     is_assumed = calendar.told_arrival_day is None and source.arrival_of(feed).column is None
-    arrival = F.col("told_arrival_day")
+    arrival = F.col(_TOLD_DAY)
     if is_assumed:
         assumed = F.date_add(event_day, source.arrival_of(feed).days_after_event)
         # what is here was known by the day of the load; without a day of its own, as a correction may be, since then
@@ -307,7 +310,7 @@ def _problems_in(told: DataFrame) -> list[str]:
     return [name for name in told.columns if name.startswith(_PROBLEM)]
 
 
-_PROBLEM, _LINE, _WHY, _RAW = "_problem_", "_line", "_why", "_raw"
+_PROBLEM, _LINE, _WHY, _RAW, _TOLD_DAY = "_problem_", "_line", "_why", "_raw", "_told_arrival_day"
 JSON_OPTIONS = {
     "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX",
     "timestampNTZFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSS",

@@ -13,7 +13,9 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from conf.events import PERSONAL
+from conf.names import is_personal
 from conf.source import Feed, FieldMapping
+from transforms.intake.expressions import quoted
 from transforms.intake.fields import BLANK_ENDS, DECOMPOSED, INVISIBLE, LONGEST_ID, PLAIN_ID
 
 _BLOCK_BYTES = 64
@@ -34,9 +36,15 @@ def fingerprint(key: bytes) -> str:
 
 
 def personal_columns(feeds: Sequence[Feed], columns: Sequence[str]) -> tuple[str, ...]:
-    """Columns of a file from which any of its feeds takes a buyer or a counterparty."""
-    origins = [feed.fields[name] for feed in feeds for name in PERSONAL if name in feed.fields]
-    return tuple(name for name in columns if any(mentions(origin, name) for origin in origins))
+    """Columns of a file that tell of persons: from which any of its feeds takes a buyer or a counterparty; that a feed
+    calls personal; and those that no feed reads whose name sounds so.
+    """
+    persons = [feed.fields[name] for feed in feeds for name in PERSONAL if name in feed.fields]
+    named = [column for person in persons for column in person.columns]
+    named += [column for feed in feeds for column in feed.personal]
+    read = [column for feed in feeds for mapping in feed.fields.values() for column in mapping.columns]
+    read += [column for feed in feeds for column in feed.filter_columns]
+    return tuple(name for name in columns if is_among(name, named) or (is_personal(name) and not is_among(name, read)))
 
 
 def mentions(origin: FieldMapping, column: str) -> bool:
@@ -58,7 +66,7 @@ def with_pseudonyms(raw: DataFrame, columns: Sequence[str], pads: DataFrame) -> 
     if not columns:
         return raw
     keyed = raw.crossJoin(F.broadcast(pads))
-    return keyed.withColumns({name: _pseudonym(F.col(f"`{name}`").cast("string")) for name in columns}).drop(
+    return keyed.withColumns({name: _pseudonym(F.col(quoted(name)).cast("string")) for name in columns}).drop(
         _INNER, _OUTER
     )
 
