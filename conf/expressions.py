@@ -9,7 +9,7 @@ text reaches Spark but column names, quoted, and literals.
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from zoneinfo import available_timezones
@@ -24,6 +24,26 @@ class ExpressionError(ValueError):
 
 
 @dataclass(frozen=True)
+class Mention:
+    """One place where an expression reads a column."""
+
+    column: str
+    path: tuple[tuple[str, str], ...] = ()
+    """The way to what it reads there, from the outside in: each step's kind and which one. Empty: all of it."""
+    is_cut: bool = False
+    """Whether a function takes something out that no path tells."""
+
+    def is_apart_from(self, other: "Mention") -> bool:
+        """Whether the two surely read nothing in common."""
+        if self.column.lower() != other.column.lower():
+            return True
+        for (kind, which), (other_kind, other_which) in zip(self.path, other.path, strict=False):
+            if (kind, which.lower()) != (other_kind, other_which.lower()):
+                return kind == other_kind and not self.is_cut and not other.is_cut
+        return False
+
+
+@dataclass(frozen=True)
 class Expression:
     """What runs in place of an expression."""
 
@@ -31,10 +51,15 @@ class Expression:
     """SQL that never throws; null where the expression fails."""
     fails: str | None
     """SQL condition, never null, under which it fails; None where it cannot."""
-    columns: tuple[str, ...]
-    """The source's columns that it names."""
+    mentions: tuple[Mention, ...]
+    """Where it reads the source's columns."""
     trials: tuple[str, ...]
     """SQL over literals alone, of its patterns and formats: a wrong one throws, on the first record or here."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The source's columns that it names."""
+        return tuple(dict.fromkeys(mention.column for mention in self.mentions))
 
 
 @lru_cache(maxsize=1024)
@@ -45,7 +70,7 @@ def read_expression(text: str) -> Expression:
     reader = _Reader(text)
     node = reader.expression()
     reader.end()
-    return Expression(node.sql, node.fails, tuple(dict.fromkeys(reader.columns)), tuple(dict.fromkeys(reader.trials)))
+    return Expression(node.sql, node.fails, tuple(reader.mentions), tuple(dict.fromkeys(reader.trials)))
 
 
 @dataclass(frozen=True)
@@ -54,6 +79,8 @@ class _Node:
     fails: str | None = None
     literal: str | None = None
     """The SQL of a literal, of which some arguments must be one."""
+    mention: int | None = None
+    """Where it is a column or what a path leads to within one: its place among the mentions."""
 
     def __post_init__(self) -> None:
         # abs and case write an operand several times: nested, they would grow without end
@@ -199,7 +226,7 @@ class _Reader:
     """A parser by recursive descent, one method a level of precedence, lowest first."""
 
     def __init__(self, text: str) -> None:
-        self.columns: list[str] = []
+        self.mentions: list[Mention] = []
         self.trials: list[str] = []
         self._tokens = _tokens(text)
         self._at = 0
@@ -357,7 +384,10 @@ class _Reader:
                 fails = _any([node.fails, index.fails])
                 is_key = index.literal is not None and index.literal[-1] in "'\""
                 # an index out of bounds throws; a key that is not there gives null
-                node = _Node(f"{node.sql}[{index.sql}]" if is_key else f"get({node.sql}, {index.sql})", fails)
+                step = None if index.literal is None else ("key" if is_key else "place", index.literal.strip("'\""))
+                mention = self._go_on(node.mention, [step] if step else None)
+                sql = f"{node.sql}[{index.sql}]" if is_key else f"get({node.sql}, {index.sql})"
+                node = _Node(sql, fails, mention=mention)
             elif self._take("::"):
                 kind = self._type()
                 node = _may_fail(f"try_cast({node.sql} as {kind})", node)
@@ -398,14 +428,27 @@ class _Reader:
         return self._column(text)
 
     def _column(self, name: str) -> _Node:
-        self.columns.append(name)
+        path = []
         sql = "`" + name.replace("`", "``") + "`"
         while self._is(".") and self._peek(1)[0] in ("name", "quoted"):
             self._at += 1
             kind, part = self._next()
             part = part[1:-1].replace("``", "`") if kind == "quoted" else part
+            path.append(("key", part))
             sql += ".`" + part.replace("`", "``") + "`"
-        return _Node(sql)
+        self.mentions.append(Mention(name, tuple(path)))
+        return _Node(sql, mention=len(self.mentions) - 1)
+
+    def _go_on(self, mention: int | None, steps: Sequence[tuple[str, str]] | None) -> int | None:
+        """Go on along a path; None where there is none, and what is read there is told no more."""
+        if mention is None:
+            return None
+        known = self.mentions[mention]
+        if steps is None:
+            self.mentions[mention] = replace(known, is_cut=True)
+            return None
+        self.mentions[mention] = replace(known, path=(*known.path, *steps))
+        return mention
 
     def _case(self) -> _Node:
         subject = None if self._is("when") else self.expression()
@@ -475,14 +518,20 @@ class _Reader:
         if name not in FUNCTIONS:
             near = get_close_matches(name, FUNCTIONS, 3, 0.6)
             raise ExpressionError(f"{name}() is not allowed" + (f"; near to it: {', '.join(near)}" if near else ""))
+        first = len(self.mentions)
         arguments = self._arguments()
+        mention = None
+        if name in _CUTTING:
+            mention = self._go_on(arguments[0].mention if arguments else None, _steps(name, arguments))
+            if mention is None:
+                self.mentions[first:] = [replace(known, is_cut=True) for known in self.mentions[first:]]
         if self._is("over", "filter"):
             raise ExpressionError(_STRUCTURE["over"])
         fails = _any([node.fails for node in arguments])
         listed = ", ".join(node.sql for node in arguments)
         if name in _NEVER_THROW:
             _want_count(name, arguments, *_NEVER_THROW[name])
-            return _Node(f"{name}({listed})", fails)
+            return _Node(f"{name}({listed})", fails, mention=mention)
         tried = name.removeprefix("try_")
         if tried in _THROW:
             written, fewest, most = _THROW[tried]
@@ -493,7 +542,7 @@ class _Reader:
                 self.trials.append(f"{written}({sample}, {pattern.sql})")
             sql = f"{written}({listed})"
             return _Node(sql, fails) if name == written else _may_fail(sql, *arguments)
-        return _SPECIAL[name](self, name, arguments, fails)
+        return replace(_SPECIAL[name](self, name, arguments, fails), mention=mention)
 
     def _absolute(self, name: str, arguments: list[_Node], fails: str | None) -> _Node:
         _want_count(name, arguments, 1, 1)
@@ -575,6 +624,30 @@ def _tokens(text: str) -> list[tuple[str, str]]:
         found.append((token.lastgroup, token[token.lastgroup]))
         place = token.end()
     return found
+
+
+_CUTTING = frozenset(
+    (
+        *("get", "get_json_object", "left", "regexp_extract", "right", "split", "split_part", "substr", "substring"),
+        *("substring_index", "try_element_at"),
+    )
+)
+"""Functions that take something out of a text or an array."""
+
+_JSON_STEP = re.compile(r"\.([^.\[\]'*]+)|\['([^'*]+)'\]|\[([0-9]+)\]")
+
+
+def _steps(name: str, arguments: Sequence[_Node]) -> list[tuple[str, str]] | None:
+    """The path that a call goes along in its first argument; None where it is not written out."""
+    told = [(node.literal or "")[1:-1] for node in arguments[1:]]
+    if name == "get_json_object" and re.fullmatch(rf"\$(?:{_JSON_STEP.pattern})+", told[0] if told else ""):
+        return [
+            ("place", place) if place else ("key", key or quoted) for key, quoted, place in _JSON_STEP.findall(told[0])
+        ]
+    if name == "split_part" and len(told) == 2 and told[0]:
+        part = arguments[2].literal or ""
+        return [(f"part by {told[0]} {'from the end' if part.startswith('-') else ''}", part)]
+    return None
 
 
 def _want_count(name: str, arguments: Sequence[_Node], fewest: int, most: int) -> None:

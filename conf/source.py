@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, field_
 
 from conf.errors import UserError
 from conf.events import EVENTS, PERSONAL
-from conf.expressions import Expression, ExpressionError, read_expression
+from conf.expressions import Expression, ExpressionError, Mention, read_expression
 from conf.files import KeyPath, Strict, parse_yaml, read_yaml, validate
 
 Constant = str | int | float | bool
@@ -111,11 +111,23 @@ class FieldMapping(Strict):
         return read_expression(self.expression) if self.expression is not None else None
 
     @property
+    def sql(self) -> str | None:
+        """What runs to read it; None of a constant."""
+        if self.column is not None:
+            return "`" + self.column.replace("`", "``") + "`"
+        return self.read.value if self.read is not None else None
+
+    @property
+    def mentions(self) -> tuple[Mention, ...]:
+        """Where it reads the source's columns."""
+        if self.column is not None:
+            return (Mention(self.column),)
+        return self.read.mentions if self.read is not None else ()
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The source's columns that it reads."""
-        if self.column is not None:
-            return (self.column,)
-        return self.read.columns if self.read is not None else ()
+        return tuple(dict.fromkeys(mention.column for mention in self.mentions))
 
 
 def _read(text: str) -> Expression:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from pathlib import Path, PurePosixPath
+from secrets import token_bytes
 
 import click
 import pyarrow.parquet
@@ -37,7 +38,7 @@ from jobs.lakehouse.reading import Group, broken_files_named, raw_records, reada
 from transforms.intake.expressions import origin_of
 from transforms.intake.fields import ARRIVAL, mapped_value, read_field
 from transforms.intake.mapping import Calendar, Records, map_records, told_arrival, unclaimed, with_reasons
-from transforms.intake.pseudonyms import is_among, personal_columns
+from transforms.intake.pseudonyms import PADS_SCHEMA, is_among, pads, personal_columns
 
 _EXAMPLES = 3
 _LISTED = 20
@@ -85,11 +86,13 @@ def check(lake: Lake, source: Source, root: str, records: int, today: date) -> t
     )
     found = {feed.name: _Found(feed, source.arrival_of(feed).mapping) for feed in source.feeds}
     untaken: Counter[str] = Counter()
+    # nothing is kept: a key that nobody has to know again
+    secret = lake.spark.createDataFrame([pads(token_bytes(32))], PADS_SCHEMA)
     with broken_files_named(root):
         for group in groups:
             sample = raw_records(lake, source, group, deliveries, root).limit(records).persist()
             for feed in group.feeds:
-                found[feed.name].look_at(sample, source, group, calendar)
+                found[feed.name].look_at(sample, source, group, calendar, secret)
             left_over = unclaimed(sample, group.feeds, (), sample)
             # at most as many rows as were asked for: a sample, looked at here
             for row in left_over.select("reasons").collect() if left_over is not None else ():
@@ -114,9 +117,10 @@ class _Found:
         self.lacking: Counter[str] = Counter()
         self.hidden: dict[str, None] = {}
 
-    def look_at(self, sample: DataFrame, source: Source, group: Group, calendar: Calendar) -> None:
-        """Add the sample of one group of files."""
+    def look_at(self, sample: DataFrame, source: Source, group: Group, calendar: Calendar, secret: DataFrame) -> None:
+        """Add the sample of one group of files, mapped as `ingest` would map it under a key of its own."""
         feed = self.feed
+        hidden = personal_columns(group.feeds, sample.columns)
         rows = sample if feed.filter is None else sample.filter(F.expr(feed.filter))
         fields = {field.name: field for field in EVENTS[feed.event]}
         ours = {name: _ours(fields[name], m, rows, source.time_zone) for name, m in feed.fields.items()}
@@ -140,13 +144,11 @@ class _Found:
                     self.examples[name][f"{example} → {our}" if is_changed else example] = None
                 if mapping.values is not None and our is None:
                     self.unmapped.setdefault(name, Counter())[self._shown(name, text)] += 1
-        # nothing is kept, and so nobody needs a pseudonym
-        mapped = map_records(Records(sample, source, feed, calendar, (), sample))
+        mapped = map_records(Records(sample, source, feed, calendar, hidden, secret, group.feeds))
         for row in with_reasons(mapped).select("reasons").collect():
             self.good += not row["reasons"]
             self.reasons.update(row["reasons"])
         read = [column for f in group.feeds for m in f.fields.values() for column in m.columns]
-        hidden = personal_columns(group.feeds, sample.columns)
         self.hidden |= {c: None for c in hidden if is_among(c, feed.personal) or not is_among(c, read)}
         self.groups += 1
         seen = {name.lower() for name in _columns(sample, group)}

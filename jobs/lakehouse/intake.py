@@ -250,7 +250,7 @@ def loads(source: Source, batches: Sequence[Batch], calendar: Calendar, secret: 
     parts: dict[str, list[Part]] = {}
     for batch in batches:
         for feed in batch.feeds:
-            records = Records(batch.raw, source, feed, calendar, batch.personal, secret)
+            records = Records(batch.raw, source, feed, calendar, batch.personal, secret, batch.feeds)
             kept = _kept(map_records(records)) if batch.is_small else None
             parts.setdefault(feed.event, []).append(Part(records, kept))
     return [Load(EVENT_TABLES[event], of_event) for event, of_event in parts.items()]

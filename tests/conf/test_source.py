@@ -267,3 +267,32 @@ def test_a_skeleton_lists_the_columns_that_sound_like_persons() -> None:
     text = skeleton("mine", "whole", [SeenFiles("orders.csv", columns)])
     (feed,) = yaml.safe_load(text)["feeds"]
     assert feed["personal"] == ["receiver_name", "Phone no."]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "are_apart"),
+    [
+        ("get_json_object(a, '$.id')", "get_json_object(a, '$.buyer')", True),
+        ("get_json_object(a, '$.x.id')", "get_json_object(get_json_object(a, '$.x'), '$.buyer')", True),
+        ("get_json_object(a, '$.p[0]')", "get_json_object(a, \"$['p'][1]\")", True),
+        ("get_json_object(a, '$.p[0]')", "get_json_object(a, '$.p[1]')", True),
+        ("lower(a.id)", "a['buyer']", True),
+        ("split_part(a, '-', 1)", "split_part(a, '-', 2)", True),
+        ("a", "b", True),
+        ("a", "a", False),
+        ("a", "get_json_object(A, '$.buyer')", False),
+        ("get_json_object(a, '$.x')", "get_json_object(a, '$.x.buyer')", False),
+        ("get_json_object(a, '$.id')", "get_json_object(a, '$.ID')", False),
+        ("get_json_object(a, '$')", "get_json_object(a, '$.buyer')", False),
+        ("get_json_object(a, '$.*')", "get_json_object(a, '$.buyer')", False),
+        ("get_json_object(lower(a), '$.id')", "get_json_object(a, '$.buyer')", False),
+        ("substring(get_json_object(a, '$.id'), 1, 3)", "get_json_object(a, '$.buyer')", False),
+        ("split_part(a, '-', 1)", "split_part(a, '-', -1)", False),
+        ("split_part(a, '-', 1)", "split_part(a, '/', 2)", False),
+        ("split(a, '-')[0]", "split(a, '-')[1]", False),
+    ],
+)
+def test_two_expressions_are_apart_where_their_paths_part(one: str, other: str, are_apart: bool) -> None:
+    pairs = [(x, y) for x in read_expression(one).mentions for y in read_expression(other).mentions]
+    assert [x.is_apart_from(y) for x, y in pairs] == [are_apart]
+    assert [y.is_apart_from(x) for x, y in pairs] == [are_apart]

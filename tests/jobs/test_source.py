@@ -128,6 +128,18 @@ def test_a_mapping_that_does_not_fit_tells_everything_and_where(lake: Lake, tmp_
         assert words in told
 
 
+def test_an_id_that_is_a_persons_is_refused_with_its_line(lake: Lake, tmp_path: Path) -> None:
+    text = (EXAMPLES / "payment_company" / "payment_company.yml").read_text(encoding="utf-8")
+    mapping = tmp_path / "mine.yml"
+    mapping.write_text(text.replace("get_json_object(merchant, '$.id')", "get_json_object(party, '$.id')"))
+    with pytest.raises(UserError) as error:
+        check(lake, load_source(str(mapping)), str(EXAMPLES / "payment_company" / "deliveries"), 10, TODAY)
+    (told,) = error.value.problems
+    number = next(n for n, line in enumerate(mapping.read_text().splitlines(), 1) if "seller_id" in line)
+    assert told.startswith(f"{mapping}:{number}: ")
+    assert "seller_id: is read as counterparty_id is, which is kept as a pseudonym" in told
+
+
 def test_the_arrival_column_is_shown_with_what_becomes_of_it(lake: Lake, tmp_path: Path) -> None:
     text = (EXAMPLES / "bookshops" / "bookshops.yml").read_text(encoding="utf-8")
     mapping = tmp_path / "mine.yml"

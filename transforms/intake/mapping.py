@@ -14,7 +14,7 @@ from conf.expressions import read_expression
 from conf.source import Feed, FieldMapping, Source
 from transforms.intake.expressions import absent, expression_problems, format_problems, origin_of, quoted, type_of
 from transforms.intake.fields import ARRIVAL, Read, read_arrival, read_field, unreadable
-from transforms.intake.pseudonyms import is_among, mentions, with_pseudonyms
+from transforms.intake.pseudonyms import is_among, is_beside, mentions, with_pseudonyms
 from transforms.tables.bronze import EVENT_TABLES
 
 PLACE = ("delivery_id", "delivery_order", "file", "position")
@@ -73,8 +73,29 @@ def mapping_problems(empty: DataFrame, source: Source, feed: Feed) -> list[str]:
             problems.append(f"filter: {error or 'is no condition'}")
         else:
             problems += [f"filter: {wrong}" for wrong in expression_problems(empty, read_expression(feed.filter))]
+    problems += _problems_of_persons(source, feed)
     problems += _arrival_problems(empty, source.arrival_of(feed).mapping)
     return [f"feed {feed.name}: {problem}" for problem in problems]
+
+
+def _problems_of_persons(source: Source, feed: Feed) -> list[str]:
+    """Ids that would be nobody's, since what they are read from is kept as a pseudonym of a person."""
+    beside = [other for other in source.feeds if other.name == feed.name or set(other.patterns) & set(feed.patterns)]
+    persons = [(person, other.fields[person]) for other in beside for person in PERSONAL if person in other.fields]
+    problems = []
+    for name, mapping in feed.fields.items():
+        if name in PERSONAL or _field(feed, name).type != "id":
+            continue
+        for person, theirs in persons:
+            shared = [m for m in mapping.mentions if not all(m.is_apart_from(other) for other in theirs.mentions)]
+            if shared and str(mapping.sql).lower() == str(theirs.sql).lower():
+                problems.append(f"{name}: is read as {person} is, which is kept as a pseudonym: map what is its own")
+            elif any(mention.path or mention.is_cut for mention in shared):
+                problems.append(
+                    f"{name}: takes apart {shared[0].column}, of which {person} is made and a pseudonym is kept:"
+                    f" only another path into it can be read"
+                )
+    return list(dict.fromkeys(problems))
 
 
 def _arrival_problems(empty: DataFrame, mapping: FieldMapping | None) -> list[str]:
@@ -122,6 +143,8 @@ class Records:
     personal: tuple[str, ...]
     """Columns whose ids are to be replaced by pseudonyms, those of `pads`."""
     pads: DataFrame
+    feeds: tuple[Feed, ...]
+    """All that read these files: what one takes as a person's id, another may not show."""
 
     @property
     def taken(self) -> "Records":
@@ -133,9 +156,9 @@ class Records:
     def has_ids_made_of_pseudonyms(self) -> bool:
         """Whether an id is made of a personal column otherwise than by being its pseudonym."""
         return any(
-            _field(self.feed, name).type == "id"
-            and name not in PERSONAL
+            name not in PERSONAL
             and any(mentions(mapping, column) for column in self.personal)
+            and _is_made_of_pseudonyms(self.feed, name, self.feeds)
             for name, mapping in self.feed.fields.items()
         )
 
@@ -145,7 +168,8 @@ def map_records(records: Records) -> DataFrame:
 
     One row a record that the feed's filter takes: the columns of the event's table, its PLACE, `feed`, `is_sound`
     (nothing is wrong with it), `arrival_is_assumed`, and what `with_reasons` makes reasons and the record as it came
-    of. Ids are made of pseudonyms, whatever else a feed reads from a personal column is read before.
+    of. Ids are made of pseudonyms where they take persons' ids in; whatever else a feed reads from a personal column
+    is read before.
     """
     table = EVENT_TABLES[records.feed.event]
     told = _told(records, _with_pseudonyms, is_checked=True)
@@ -204,7 +228,8 @@ def _in_clear(records: Records) -> Origins:
 
 def _with_pseudonyms(records: Records) -> Origins:
     raw, origins, failing = _in_clear(records)
-    in_clear = {name: f"_clear_{name}" for name in read_in_clear(records.feed, records.personal) if name != "filter"}
+    in_clear = {name: f"_clear_{name}" for name in read_in_clear(records.feed, records.personal, records.feeds)}
+    in_clear.pop("filter", None)
     clear_failing = {name: f"_fails_{name}" for name in in_clear if name in failing}
     raw = raw.withColumns(
         {clear: origins[name] for name, clear in in_clear.items()}
@@ -352,19 +377,27 @@ def _as_it_came(rows: DataFrame, own: Column, line: Column) -> tuple[Column, Col
     )
 
 
-def read_in_clear(feed: Feed, personal: Sequence[str]) -> list[str]:
-    """What a feed reads from a personal column besides ids: names of fields, and `filter`; and the personal ids that
-    it does not take as they stand there but computes, of which the pseudonyms are made.
+def read_in_clear(feed: Feed, personal: Sequence[str], feeds: Sequence[Feed] = ()) -> list[str]:
+    """What a feed reads from a personal column as it came: names of fields, and `filter`. Besides what is no id these
+    are the personal ids that it computes, of which the pseudonyms are made, and ids that stand in the column beside
+    those of persons; `feeds` are all that read the file.
     """
     names = [
         name
         for name, mapping in feed.fields.items()
-        if (_field(feed, name).type != "id" or (name in PERSONAL and not _is_pick(mapping)))
+        if not _is_made_of_pseudonyms(feed, name, feeds or (feed,))
         and any(mentions(mapping, column) for column in personal)
     ]
     if any(is_among(column, feed.filter_columns) for column in personal):
         names.append("filter")
     return names
+
+
+def _is_made_of_pseudonyms(feed: Feed, name: str, feeds: Sequence[Feed]) -> bool:
+    mapping = feed.fields[name]
+    if name in PERSONAL:
+        return _is_pick(mapping)
+    return _field(feed, name).type == "id" and not is_beside(mapping, feeds)
 
 
 def _is_pick(mapping: FieldMapping) -> bool:

@@ -47,6 +47,14 @@ def personal_columns(feeds: Sequence[Feed], columns: Sequence[str]) -> tuple[str
     return tuple(name for name in columns if is_among(name, named) or (is_personal(name) and not is_among(name, read)))
 
 
+def is_beside(origin: FieldMapping, feeds: Sequence[Feed]) -> bool:
+    """Whether a field reads nothing of what the ids of persons are made of in these feeds: other columns, or another
+    path into the same one.
+    """
+    persons = [feed.fields[name] for feed in feeds for name in PERSONAL if name in feed.fields]
+    return all(own.is_apart_from(theirs) for own in origin.mentions for person in persons for theirs in person.mentions)
+
+
 def mentions(origin: FieldMapping, column: str) -> bool:
     """Whether a field is made of a column."""
     return is_among(column, origin.columns)

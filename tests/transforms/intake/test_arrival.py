@@ -63,7 +63,7 @@ def arrived(
     placed = [(f"e{number}", *row, "l/1", 0, "p.csv", number) for number, row in enumerate(rows)]
     raw = spark.createDataFrame(placed, f"{columns}, {place}")
     assert mapping_problems(raw.limit(0), source, source.feeds[0]) == []
-    mapped = with_reasons(map_records(Records(raw, source, source.feeds[0], CALENDAR, (), raw)))
+    mapped = with_reasons(map_records(Records(raw, source, source.feeds[0], CALENDAR, (), raw, source.feeds)))
     found = mapped.orderBy("position").selectExpr("cast(arrival_day as string) as day", "reasons").collect()
     return [(row["day"], row["reasons"]) for row in found]
 

@@ -1,5 +1,7 @@
 """Records looked at, records taken to be sound, and records mapped whole: three readings that must be one."""
 
+import hashlib
+import hmac
 from datetime import date
 from itertools import product
 from typing import Any
@@ -10,7 +12,17 @@ from pyspark.sql import functions as F
 
 from conf.source import Source
 from tests.conftest import KEY
-from transforms.intake.mapping import LOOKED_AT, Calendar, Records, event_id_of, look_at, map_records, map_sound
+from transforms.intake.mapping import (
+    LOOKED_AT,
+    Calendar,
+    Records,
+    event_id_of,
+    look_at,
+    map_records,
+    map_sound,
+    mapping_problems,
+    with_reasons,
+)
 from transforms.intake.pseudonyms import PADS_SCHEMA, pads, personal_columns
 from transforms.tables.bronze import ORDER_EVENTS
 
@@ -51,18 +63,26 @@ FEEDS: dict[str, dict[str, Any]] = {
 @pytest.fixture(params=FEEDS)
 def records(spark: SparkSession, request: pytest.FixtureRequest) -> Records:
     changes = dict(FEEDS[request.param])
-    feed = {"name": "orders", "files": "*.csv", "event": "order_event", "filter": changes.pop("filter", None)}
-    source = Source.model_validate(
+    taken = changes.pop("filter", None)
+    return records_of(spark, orders({**PLAIN, **changes}, taken), ROWS)
+
+
+def orders(fields: dict[str, Any], taken: str | None = None) -> Source:
+    feed = {"name": "orders", "files": "*.csv", "event": "order_event", "filter": taken}
+    return Source.model_validate(
         {
             "name": "odd",
             "description": "odd",
             "time_zone": "UTC",
             "deliveries": "folders",
             "arrival": {"assume": "event_day + 0"},
-            "feeds": [{**feed, "fields": {**PLAIN, **changes}}],
+            "feeds": [{**feed, "fields": fields}],
         }
     )
-    raw = spark.createDataFrame(ROWS, COLUMNS).withColumns(
+
+
+def records_of(spark: SparkSession, source: Source, rows: list[tuple[Any, ...]]) -> Records:
+    raw = spark.createDataFrame(rows, COLUMNS).withColumns(
         {
             "delivery_id": F.lit("odd/1"),
             "delivery_order": F.lit(0),
@@ -72,7 +92,7 @@ def records(spark: SparkSession, request: pytest.FixtureRequest) -> Records:
     )
     secret = spark.createDataFrame([pads(KEY.encode())], PADS_SCHEMA)
     personal = personal_columns(source.feeds, raw.columns)
-    return Records(raw, source, source.feeds[0], CALENDAR, personal, secret)
+    return Records(raw, source, source.feeds[0], CALENDAR, personal, secret, source.feeds)
 
 
 def rows_of(frame: DataFrame) -> list[str]:
@@ -93,3 +113,69 @@ def test_the_three_readings_are_one(records: Records) -> None:
     assert rows_of(unchecked.select("position", "event_id")) == ids
     if not records.has_ids_made_of_pseudonyms:
         assert rows_of(records.taken.raw.select("position", event_id_of(records))) == ids
+
+
+NESTED: dict[str, Any] = {
+    **PLAIN,
+    "seller_id": {"expression": "get_json_object(kind, '$.shop.id')"},
+    "order_id": {"expression": "get_json_object(kind, '$.id')"},
+    "buyer_id": {"expression": "get_json_object(kind, '$.buyer')"},
+    "kind": {"constant": "paid"},
+}
+
+
+def nested(spark: SparkSession, **changes: Any) -> Records:
+    source = orders({**NESTED, **changes})
+    order = '{"id":"o1","buyer":"Quitmeyer","shop":{"id":"s1"}}'
+    rows = [("a1", "x", "x", "", amount, STAMPS[1], order) for amount in ("12.50", "12,50")]
+    return records_of(spark, source, rows)
+
+
+def test_an_id_beside_the_buyers_is_read_and_the_buyers_is_a_pseudonym(spark: SparkSession) -> None:
+    records = nested(spark)
+    assert mapping_problems(records.raw.limit(0), records.source, records.feed) == []
+    whole = map_records(records).localCheckpoint()
+    buyer = hmac.new(KEY.encode(), b"Quitmeyer", hashlib.sha256).hexdigest()[:32]
+    told = ("is_sound", "seller_id", "order_id", "buyer_id")
+    assert sorted(map(tuple, whole.select(*told).collect())) == [
+        (False, "s1", "o1", buyer),
+        (True, "s1", "o1", buyer),
+    ]
+    assert "Quitmeyer" not in str(rows_of(with_reasons(whole)))
+    assert rows_of(look_at(records)) == rows_of(whole.select(*LOOKED_AT))
+    sound = whole.filter("is_sound").select(*ORDER_EVENTS.names)
+    unchecked = map_sound(records).join(whole.filter("is_sound").select("position"), "position", "left_semi")
+    assert rows_of(unchecked.select(*sound.columns)) == rows_of(sound)
+
+
+@pytest.mark.parametrize(
+    ("expression", "problem"),
+    [
+        (
+            "get_json_object(kind, '$.buyer')",
+            "order_id: is read as buyer_id is, which is kept as a pseudonym: map what is its own",
+        ),
+        *(
+            (
+                text,
+                "order_id: takes apart kind, of which buyer_id is made and a pseudonym is kept:"
+                " only another path into it can be read",
+            )
+            for text in (
+                "concat(get_json_object(kind, '$.buyer'), '/', id)",
+                "get_json_object(kind, '$')",
+                "substring(kind, 1, 9)",
+            )
+        ),
+        # as a whole it is a pseudonym, which tells orders apart as well
+        ("concat(kind, '/', id)", None),
+    ],
+)
+def test_an_id_that_looks_where_the_buyers_is_is_refused(
+    spark: SparkSession, expression: str, problem: str | None
+) -> None:
+    records = nested(spark, order_id={"expression": expression})
+    told = [f"feed orders: {problem}"] if problem else []
+    assert mapping_problems(records.raw.limit(0), records.source, records.feed) == told
+    # whatever is told, nothing of it comes through
+    assert "Quitmeyer" not in str(rows_of(with_reasons(map_records(records))))
