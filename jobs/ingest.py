@@ -123,7 +123,8 @@ def _ingest(
         _mark_judged_anew(run, earlier)
         require_unchanged(root, new)
         run.figures = {"deliveries": len(new), **counts}
-        run.facts = facts_of(source, key, calendar) | ({"again": "True"} if again else {})
+        has_taken = counts["accepted"] + counts["duplicate"] > 0
+        run.facts = facts_of(source, key, calendar, has_taken) | ({"again": "True"} if again else {})
         run.publish()
     lines += [f"held whole: {delivery}: {why}" for delivery, why in held.items()]
     lines += _told(refused)

@@ -37,7 +37,7 @@ def promote(lake: Lake, version: str, approver: str, overrides: Mapping[str, str
     with lake.run("promote", CHAMPION, identity, arguments) as run:
         _let_the_alias_follow(lake)
         published = run.already_published
-        gates = gates_now(lake, training.figures, training.facts["training_set"], number)
+        gates = gates_now(lake, training.figures, training.facts["training_set"], training.facts["mlflow_run"])
         if published is None:
             _require_unchanged(lake, before)
             _require_overrides(gates, overrides, number)
@@ -84,7 +84,7 @@ def roll_back(lake: Lake, approver: str, reason: str, signed_at: datetime) -> Re
             ROLLBACK,
             training,
             approver,
-            gates_now(lake, training.figures, training.facts["training_set"], target),
+            gates_now(lake, training.figures, training.facts["training_set"], training.facts["mlflow_run"]),
             {},
             reason,
             signed_at,

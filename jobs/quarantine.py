@@ -101,7 +101,7 @@ def _unmapped(source: Source, refused: DataFrame) -> list[str]:
 def command(invocation: Invocation, source: str | None, delivery: str | None, examples: int) -> Report:
     """Show which records were refused and why, by reason, each with examples.
 
-    Ids of buyers and counterparties are shown as the pseudonyms under which they are kept. Mend the mapping, then
+    What tells of persons is shown as the pseudonyms under which it is kept. Mend the mapping, then
     `seller-credit release` takes in what it now accepts, and `seller-credit ingest --again` whole files too.
     """
     mapping = load_source(source) if source else None

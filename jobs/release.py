@@ -50,7 +50,7 @@ def release(lake: Lake, source: Source, arrival_day: date | None, today: date) -
             values = {"source": source.name, "released": 0, "still refused": counts["still refused"]}
             return Report("release", values, lines=lines)
         run.figures = {name: float(value) for name, value in counts.items()}
-        run.facts = facts_of(source, key, calendar)
+        run.facts = facts_of(source, key, calendar, True)
         run.publish()
     return Report("release", {"source": source.name, "release": release_id, **counts}, lines=lines)
 

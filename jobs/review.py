@@ -17,7 +17,7 @@ def review(lake: Lake, version: str) -> Report:
     check(registry.tracking_uri)
     number = resolve(registry.tracking_uri, registry.model, version)
     training = training_of(lake, number, run_of(registry.tracking_uri, registry.model, number))
-    gates = gates_now(lake, training.figures, training.facts["training_set"], number)
+    gates = gates_now(lake, training.figures, training.facts["training_set"], training.facts["mlflow_run"])
     open_gates = [gate for gate in gates if gate.verdict != PASS]
     standing = champions(lake)
     lines = []

@@ -34,6 +34,7 @@ from ml.gates import too_few_bads
 from ml.pipeline import SMALL_SAMPLE, Boosting, UnfitError
 from ml.registry import Delta, Evidence, Loaded, check, load, register, run_of
 from ml.tuning import Tuning, tuned
+from transforms.features import catalogue
 from transforms.features.catalogue import BY_NAME, MODEL_INPUTS
 from transforms.outcomes.cohorts import BEHAVIOURAL
 from transforms.outcomes.segments import SEGMENTS, with_segments
@@ -65,7 +66,7 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
     asked = json.dumps(request, sort_keys=True)
     # judged beside the champion: under another one the same rows make another version, but for the champion itself
     standing = champions(lake)
-    training = training_of(lake, standing[-1]) if standing else None
+    training = training_of(lake, standing[-1], signed_run(lake)) if standing else None
     if training is not None and training.facts["request"] == asked and _is_registered(lake, training):
         return _published_before(training)
     identity = request | {"champion": standing[-1] if standing else None}
@@ -215,7 +216,8 @@ def _champion(lake: Lake) -> tuple[Loaded | None, list[str]]:
 
 def _snapshot(run: Run) -> DataFrame | None:
     """The newest features of all sellers, to see how they have shifted and who would be approved; None before any."""
-    newest = run.lake.last_run("features")
+    made = [run for run in run.lake.runs() if run.step == "features" and run.facts["catalogue"] == catalogue.digest()]
+    newest = max(made, key=lambda run: (run.as_of, run.sequence), default=None)
     if newest is None:
         return None
     newest_features = run.read(SELLER_FEATURES).filter(F.col("run_id") == newest.run_id)
@@ -323,7 +325,7 @@ def _since(lake: Lake, champion: Loaded | None, fit: Fitted, now: Mapping[str, s
     """What is different from the version that scores now."""
     if champion is None:
         return ["There is no champion yet: this is the first version."]
-    before = training_of(lake, champion.version).facts
+    before = training_of(lake, champion.version, signed_run(lake)).facts
     features = fit.inputs.features
     new = [name for name in features if name not in champion.features]
     gone = [name for name in champion.features if name not in features]

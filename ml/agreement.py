@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from scipy.stats import beta
 
@@ -38,6 +39,7 @@ class Approved:
 
     attribute: str
     value: str
+    as_of: date
     rows: int
     approved: float
     """Share of rows that the cut-off of the policy lets through."""

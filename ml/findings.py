@@ -237,12 +237,10 @@ def _approved(model: PipelineModel, snapshot: DataFrame, cut_off: int) -> tuple[
         F.array(*(F.struct(F.lit(name).alias("attribute"), F.col(name).alias("value")) for name in FAIRNESS))
     )
     is_approved = (F.col(LOG_ODDS) <= _log_odds_of(cut_off)).cast("double")
-    by_value = model.transform(snapshot).select(told.alias("told"), is_approved.alias("approved"))
-    found = by_value.groupBy("told").agg(F.count(F.lit(1)).alias("rows"), F.avg("approved").alias("approved"))
-    return tuple(
-        Approved(row["told"]["attribute"], row["told"]["value"], row["rows"], row["approved"])
-        for row in found.orderBy("told").collect()
-    )
+    scored = model.transform(snapshot).select("as_of", told.alias("told"), is_approved.alias("approved"))
+    found = scored.select("told.*", "as_of", "approved").groupBy("attribute", "value", "as_of")
+    rows = found.agg(F.count(F.lit(1)).alias("rows"), F.avg("approved").alias("approved"))
+    return tuple(Approved(**row.asDict()) for row in rows.orderBy("attribute", "value").collect())
 
 
 def _misses(judged: DataFrame) -> tuple[Miss, ...]:

@@ -84,13 +84,14 @@ def training_of(lake: Lake, version: int, made_by: str | None = None) -> Publish
     )
 
 
-def gates_now(lake: Lake, figures: Mapping[str, float], training_set: str, version: int | None) -> tuple[Gate, ...]:
+def gates_now(lake: Lake, figures: Mapping[str, float], training_set: str, made_by: str | None) -> tuple[Gate, ...]:
     """The gates of a version as they stand: by its figures, the audits of its training set, and today's champion.
 
-    `version` is None where it has no number yet; the champion itself is compared with the one before it.
+    `made_by` is its MLflow run, None where it has none yet; the champion itself is compared with the one before it.
     """
-    others = [number for number in champions(lake) if number != version]
-    return gates(figures, [audit.figures for audit in _audits(lake, training_set)], others[-1] if others else None)
+    others = [p for p in promotions(lake) if made_by is None or p.facts.get("mlflow_run") != made_by]
+    before = int(others[-1].facts["model_version"]) if others else None
+    return gates(figures, [audit.figures for audit in _audits(lake, training_set)], before)
 
 
 def _audits(lake: Lake, training_set: str) -> list[Published]:

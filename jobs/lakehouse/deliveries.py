@@ -309,10 +309,12 @@ def _delivery(source: Source, listing: Listing, name: str, order: int, paths: Se
     refused: list[RefusedFile] = []
     for path, place in paths:
         digest.update(place.encode())
-        found = _file(source, listing, path, place, digest)
         if name == _BESIDE:
+            # by its name alone: an archive is large, and a log grows every day
             refused.append(RefusedFile(place, "file: lies beside the deliveries, each of which is a folder"))
-        elif isinstance(found, DeliveredFile):
+            continue
+        found = _file(source, listing, path, place, digest)
+        if isinstance(found, DeliveredFile):
             files.append(found)
         else:
             refused.append(found)

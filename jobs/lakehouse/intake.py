@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import reduce
-from secrets import token_bytes
 
 from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame
@@ -234,11 +233,14 @@ def calendar_of(lake: Lake, told_arrival_day: date | None, today: date) -> Calen
     )
 
 
-def facts_of(source: Source, key: bytes | None, calendar: Calendar) -> dict[str, str]:
-    """What later steps go by, of a run that took records of this source in."""
+def facts_of(source: Source, key: bytes | None, calendar: Calendar, has_taken: bool) -> dict[str, str]:
+    """What later steps go by, of a run that took records of this source in.
+
+    One that has taken none, of a delivery held whole for example, tells of nothing yet.
+    """
+    told = {"kinds_told": ",".join(sorted(source.kinds_told())), "told_on": str(calendar.arrival_day or "")}
     return {
-        "kinds_told": ",".join(sorted(source.kinds_told())),
-        "told_on": str(calendar.arrival_day or ""),
+        **(told if has_taken else {}),
         "simulated": str(source.simulated),
         "source_digest": source.digest(),
         **({FINGERPRINT: fingerprint(key)} if key else {}),
@@ -259,12 +261,12 @@ def loads(source: Source, batches: Sequence[Batch], calendar: Calendar, secret: 
 def key_pads(run: Run, key: bytes) -> DataFrame:
     """The key as a table of one row, made of a collection and not of literals, which plans would show.
 
-    A source without ids of persons needs no key, and may still have columns that tell of some: what stands for those
-    nobody has to know again, and one key a run does.
+    A source without ids of persons needs no key, and may still have columns that tell of some: without one they are
+    null, since a pseudonym that nothing else has would make one person many.
     """
-    key = key or token_bytes(32)
     context = run.lake.spark.sparkContext
-    return run.lake.spark.createDataFrame(context.parallelize([pads(key)], 1), PADS_SCHEMA)
+    row = pads(key) if key else (None, None)
+    return run.lake.spark.createDataFrame(context.parallelize([row], 1), PADS_SCHEMA)
 
 
 _HASH, _SUSPECT = ("_id_hash", "_is_suspect")

@@ -324,7 +324,7 @@ def test_the_card_escapes_and_marks_what_is_simulated(spark: SparkSession) -> No
         fold_aucs=(),
         repeat_aucs=(),
         agreements=tuple(agreements({("region", "<i>north</i>"): counts, ("cohort", "2024-01-01"): counts}, 0.0)),
-        approved=(Approved("region", "<u>south</u>", 1234, 0.25),),
+        approved=(Approved("region", "<u>south</u>", date(2024, 5, 1), 1234, 0.25),),
         shifts=(),
         directions=(),
         unswept=("written_off_loans",),
@@ -356,7 +356,8 @@ def test_the_card_escapes_and_marks_what_is_simulated(spark: SparkSession) -> No
     )
     page = to_html(card, plots_of(card))
     assert "<u>south" not in page and "1,234" in page and "25 %" in page
-    assert "Of all sellers of the newest" not in to_html(replace(card, findings=replace(found, approved=())), {})
+    assert "Of all sellers as of 2024-05-01" in page
+    assert "Of all sellers" not in to_html(replace(card, findings=replace(found, approved=())), {})
     assert "<i>north" not in page and page.index("Too few bads.") < page.index("<h2>")
     assert "Not swept, since they are the same wherever they are known: written_off_loans." in page
     assert "<script" not in page and "&lt;script&gt;" in page and "only &lt;so&gt; far" in page

@@ -52,7 +52,7 @@ FEATURES: list[Feature] = [
         family=_FAMILY,
         unit="share",
         meaning="share of the money in that was left after all outflow",
-        unknown_when="no money in",
+        unknown_when="no money in but loans",
         risk="falls",
     ),
     *ratios(
@@ -74,7 +74,7 @@ FEATURES: list[Feature] = [
         family=_FAMILY,
         unit="share",
         meaning="share of the money in that the owner withdrew",
-        unknown_when="no money in",
+        unknown_when="no money in but loans",
         risk="rises",
     ),
     *ratios(
@@ -96,7 +96,7 @@ FEATURES: list[Feature] = [
         family=_FAMILY,
         unit="share",
         meaning="share of the money in that went to other lenders",
-        unknown_when="no money in",
+        unknown_when="no money in but loans",
         risk="rises",
     ),
     *sums(
@@ -149,7 +149,7 @@ FEATURES: list[Feature] = [
         family=_FAMILY,
         unit="share",
         meaning="share of the money in that came by transfer, not from sales",
-        unknown_when="no money in",
+        unknown_when="no money in but loans",
         risk="rises",
     ),
     Feature(

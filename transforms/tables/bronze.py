@@ -73,7 +73,7 @@ QUARANTINE = Table(
         Column("file", "string not null", "file within the delivery"),
         Column("position", "bigint", "row in the file, from 0; null where the format does not tell"),
         Column("reasons", "array<string> not null", "every reason, as `field: what is wrong`"),
-        Column("record", "string not null", "the record as JSON, buyers' ids as pseudonyms, or a word on the file"),
+        Column("record", "string not null", "the record as JSON, persons under pseudonyms, or a word on the file"),
         Column("columns", "string", "the record's columns with their types; null of a file or an unreadable line"),
         Column("pseudonyms", "array<string>", "which of them hold pseudonyms; null with them"),
         Column("arrival_day", "date", "business day on which it came; null where that is what was wrong"),
