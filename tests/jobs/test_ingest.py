@@ -316,6 +316,7 @@ def test_repeats_conflicts_and_corrections_over_deliveries(lake: Lake, tmp_path:
     assert ids(lake, ORDER_EVENTS) == {"a", "b", "c1", "wrong", "c5"}
 
 
+@pytest.mark.full  # half a minute
 def test_a_correction_of_an_id_that_came_again_takes_back_the_newest(lake: Lake, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     deliveries = {

@@ -261,6 +261,7 @@ def test_no_offer_is_made_by_a_version_that_nobody_signed(spark: SparkSession, t
         decide(lake, DAY, POLICY)
 
 
+@pytest.mark.full  # a registry lost and begun anew
 def test_scores_by_a_stranger_under_the_champions_number_are_not_taken_for_the_champions(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -123,6 +123,7 @@ feeds:
 """
 
 
+@pytest.mark.full  # half a minute: two feeds, three runs
 def test_what_one_feed_refuses_of_a_record_that_another_takes_stays_in_quarantine(lake: Lake, tmp_path: Path) -> None:
     noon = "2025-03-09 12:00:00"
     records = [
@@ -221,6 +222,7 @@ def test_what_filters_leave_out_is_not_bad(lake: Lake, tmp_path: Path) -> None:
     assert sorted(map(tuple, told.collect())) == [("2025-03-08", 200, 100, 100), ("2025-03-09", 200, 0, 200)]
 
 
+@pytest.mark.full  # half a minute
 def test_a_file_that_no_mapping_read_comes_in_again_by_one_that_does(lake: Lake, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     write_orders(

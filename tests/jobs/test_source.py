@@ -140,6 +140,7 @@ def test_an_id_that_is_a_persons_is_refused_with_its_line(lake: Lake, tmp_path: 
     assert "seller_id: is read as counterparty_id is, which is kept as a pseudonym" in told
 
 
+@pytest.mark.full  # half a minute: what is read is tested in transforms
 def test_the_arrival_column_is_shown_with_what_becomes_of_it(lake: Lake, tmp_path: Path) -> None:
     text = (EXAMPLES / "bookshops" / "bookshops.yml").read_text(encoding="utf-8")
     mapping = tmp_path / "mine.yml"
