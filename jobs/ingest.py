@@ -198,7 +198,7 @@ def _take_in(
         raw = raw_records(run.lake, source, group, deliveries, root)
         is_small = sum(file.stamp[0] for file in group.files) <= SMALL_BYTES
         batches.append(Batch(raw, group.feeds, personal_columns(group.feeds, raw.columns), is_small))
-    secret = key_pads(run, key)
+    secret = key_pads(run.lake.spark, key)
     events = loads(source, batches, calendar, secret)
     rests = [unclaimed(batch.raw, batch.feeds, batch.personal, secret) for batch in batches]
     left_over = [rest.persist(StorageLevel.DISK_ONLY) for rest in rests if rest is not None]

@@ -120,7 +120,7 @@ def _take_in(
     calendar: Calendar,
     key: bytes,
 ) -> dict[str, int]:
-    events = loads(source, batches, calendar, key_pads(run, key))
+    events = loads(source, batches, calendar, key_pads(run.lake.spark, key))
     taken: list[DataFrame] = []
     refused: list[DataFrame] = []
     found = dict.fromkeys(STATUSES, 0)

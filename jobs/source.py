@@ -33,12 +33,13 @@ from jobs.lakehouse.deliveries import (
     list_input,
     sample_deliveries,
 )
+from jobs.lakehouse.intake import key_pads
 from jobs.lakehouse.lake import Lake
 from jobs.lakehouse.reading import Group, broken_files_named, raw_records, readable
 from transforms.intake.expressions import origin_of
 from transforms.intake.fields import ARRIVAL, mapped_value, read_field
 from transforms.intake.mapping import Calendar, Records, map_records, told_arrival, unclaimed, with_reasons
-from transforms.intake.pseudonyms import PADS_SCHEMA, is_among, pads, personal_columns
+from transforms.intake.pseudonyms import is_among, personal_columns
 
 _EXAMPLES = 3
 _LISTED = 20
@@ -87,7 +88,7 @@ def check(lake: Lake, source: Source, root: str, records: int, today: date) -> t
     found = {feed.name: _Found(feed, source.arrival_of(feed).mapping) for feed in source.feeds}
     untaken: Counter[str] = Counter()
     # nothing is kept: a key that nobody has to know again
-    secret = lake.spark.createDataFrame([pads(token_bytes(32))], PADS_SCHEMA)
+    secret = key_pads(lake.spark, token_bytes(32))
     with broken_files_named(root):
         for group in groups:
             sample = raw_records(lake, source, group, deliveries, root).limit(records).persist()

@@ -26,6 +26,7 @@ from transforms.lending.scale import (
     JUST_QUALIFY,
     POINTS_PER_LOG_ODDS,
     grade_of,
+    plain_score_of_log_odds,
 )
 from transforms.outcomes.segments import FAIRNESS, SEGMENTS
 
@@ -291,12 +292,8 @@ def _reference(rows: DataFrame, model: PipelineModel, cut_off: int) -> Reference
         return mean_contributions(rows, model, "all sellers of the training rows", AVERAGE)
     low = min(nearest[-1][0], _log_odds_of(cut_off + NEAR_THE_CUT_OFF))
     near = rows.join(scored.filter(qualifies & (F.col(LOG_ODDS) >= low)).select(*_KEY), list(_KEY), "left_semi")
-    chosen = f"training rows with a score of {cut_off} to {_score_of(low):.0f}"
+    chosen = f"training rows with a score of {cut_off} to {plain_score_of_log_odds(low):.0f}"
     return mean_contributions(near, model, chosen, JUST_QUALIFY)
-
-
-def _score_of(log_odds: float) -> float:
-    return ANCHOR_SCORE - POINTS_PER_LOG_ODDS * (math.log(ANCHOR_ODDS) + log_odds)
 
 
 def _log_odds_of(score_before_clipping: float) -> float:

@@ -25,7 +25,7 @@ from ml.reasons import (
     stage_of,
     trees_of,
 )
-from transforms.lending.scale import ANCHOR_ODDS, ANCHOR_SCORE, POINTS_PER_LOG_ODDS, clipped, score_of_log_odds
+from transforms.lending.scale import POINTS_PER_LOG_ODDS, clipped, plain_score_of_log_odds, score_of_log_odds
 from transforms.tables.table import ContractError
 
 MOST_OFF_MARGIN = 1e-9
@@ -72,7 +72,7 @@ def scorer(model: PipelineModel, reference: Reference) -> Scorer:
         trees=trees,
         reference_contributions=means,
         slope=slope,
-        base_points=ANCHOR_SCORE - POINTS_PER_LOG_ODDS * (math.log(ANCHOR_ODDS) + log_odds),
+        base_points=plain_score_of_log_odds(log_odds),
         reference=reference.kind,
     )
 

@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from functools import reduce
 
 from pyspark import StorageLevel
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from conf.source import Feed, Source
@@ -258,15 +258,14 @@ def loads(source: Source, batches: Sequence[Batch], calendar: Calendar, secret: 
     return [Load(EVENT_TABLES[event], of_event) for event, of_event in parts.items()]
 
 
-def key_pads(run: Run, key: bytes) -> DataFrame:
+def key_pads(spark: SparkSession, key: bytes) -> DataFrame:
     """The key as a table of one row, made of a collection and not of literals, which plans would show.
 
     A source without ids of persons needs no key, and may still have columns that tell of some: without one they are
     null, since a pseudonym that nothing else has would make one person many.
     """
-    context = run.lake.spark.sparkContext
     row = pads(key) if key else (None, None)
-    return run.lake.spark.createDataFrame(context.parallelize([row], 1), PADS_SCHEMA)
+    return spark.createDataFrame(spark.sparkContext.parallelize([row], 1), PADS_SCHEMA)
 
 
 _HASH, _SUSPECT = ("_id_hash", "_is_suspect")

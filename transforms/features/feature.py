@@ -101,7 +101,7 @@ def growth(measure: str, days: int) -> str:
 
 def ratio(over: str, under: str) -> str:
     """The formula of one over the other; null where that is 0 or less: over a loss more would look like less."""
-    return f"case when {under} > 0 then try_divide(cast({over} as double), {under}) end"
+    return f"try_divide(cast({over} as double), greatest({under}, 0))"
 
 
 def change(over: str, under: str, days: int) -> str:

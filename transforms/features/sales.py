@@ -36,7 +36,7 @@ def _spread(series: str, count: int) -> str:
     """Standard deviation over mean; an array of one mean gives it a name, so that it is worked out once."""
     mean = f"aggregate({series}, 0D, (sum, sale) -> sum + sale) / {count}"
     squares = f"aggregate({series}, 0D, (sum, sale) -> sum + (sale - mean) * (sale - mean))"
-    return f"transform(array({mean}), mean -> case when mean > 0 then sqrt({squares} / {count}) / mean end)[0]"
+    return f"transform(array({mean}), mean -> try_divide(sqrt({squares} / {count}), greatest(mean, 0D)))[0]"
 
 
 FEATURES: list[Feature] = [
@@ -130,9 +130,9 @@ FEATURES: list[Feature] = [
         "sales_slope_12_blocks",
         _SCALE,
         # least squares over x = 1 (oldest) to 12 (newest), mean 6.5, sum of squares 143; blocks stand newest first
-        f"case when complete_blocks = 12 and {_MEAN} > 0"
-        " then aggregate(transform(sales_blocks, (block, i) -> (5.5D - i) * block),"
-        f" 0D, (sum, term) -> sum + term) / 143 / {_MEAN} end",
+        "case when complete_blocks = 12"
+        " then try_divide(aggregate(transform(sales_blocks, (block, i) -> (5.5D - i) * block),"
+        f" 0D, (sum, term) -> sum + term) / 143, greatest({_MEAN}, 0D)) end",
         "share a block",
         "how fast net sales rose or fell over the last twelve 30-day blocks (slope over mean)",
         "under 360 days of history, or net sales of 0 or less",
@@ -180,8 +180,8 @@ FEATURES: list[Feature] = [
     Feature(
         "drawdown_180d",
         _VOLATILITY,
-        "case when complete_blocks >= 6 and array_max(slice(sales_blocks, 1, 6)) > 0"
-        " then 1 - cast(sales_blocks[0] as double) / array_max(slice(sales_blocks, 1, 6)) end",
+        "case when complete_blocks >= 6"
+        " then 1 - try_divide(cast(sales_blocks[0] as double), greatest(array_max(slice(sales_blocks, 1, 6)), 0)) end",
         "share",
         "fall of the newest 30-day block's net sales from the best of the last six",
         "under 180 days of history, or no block with net sales in them",
@@ -232,8 +232,9 @@ FEATURES: list[Feature] = [
         "season_index_next_90d",
         _VOLATILITY,
         # blocks stand newest first: the last three begin 360 days before the as-of day
-        f"case when complete_blocks = 12 and {_MEAN} > 0"
-        f" then (sales_blocks[9] + sales_blocks[10] + sales_blocks[11]) / (3 * {_MEAN}) end",
+        "case when complete_blocks = 12"
+        " then try_divide(cast(4 * (sales_blocks[9] + sales_blocks[10] + sales_blocks[11]) as double),"
+        " greatest(aggregate(sales_blocks, 0L, (sum, block) -> sum + block), 0)) end",
         "times the mean quarter",
         "net sales of the quarter that began 360 days ago, as the coming one does now, over the mean quarter since",
         "under 360 days of history, or net sales of 0 or less",

@@ -47,6 +47,11 @@ def score_of_log_odds(log_odds: Column) -> Column:
     return F.when(~F.isnan(log_odds), score)
 
 
+def plain_score_of_log_odds(log_odds: float) -> float:
+    """The same of a plain number."""
+    return ANCHOR_SCORE - POINTS_PER_LOG_ODDS * (math.log(ANCHOR_ODDS) + log_odds)
+
+
 def score_before_clipping(pd: Column) -> Column:
     """Score before clipping, in points, of a probability of default; null where it is null, NaN or outside 0 to 1."""
     inside = F.greatest(F.lit(SMALLEST_PD), F.least(F.lit(1 - SMALLEST_PD), pd))
