@@ -63,18 +63,25 @@ def decide(lake: Lake, as_of: date, policy: Policy) -> Report:
 
 
 def _require_signed(lake: Lake, scored_by: Published) -> None:
-    """Raise UserError where the model that scored was never signed off.
+    """Raise UserError where the model that scored was never signed off, or was rolled back.
 
-    One that was signed off decides for good: a past day can be decided again by the champion of then.
+    A day that a model has decided it may decide again: by a mended policy, or from features that were published again.
     """
     facts, as_of = scored_by.facts, scored_by.as_of
     name, version, made_by = facts["model_name"], facts["model_version"], facts["model_run_id"]
-    if not was_signed_off(lake, version, made_by):
-        raise UserError(
-            f"decide: the newest scores as of {as_of} are by {name} version {version} (MLflow run {made_by}), which was"
-            f" not signed off: no offer is made by it. Promote it (`seller-credit promote {version} --approver NAME`),"
-            f" or score by the champion again (`seller-credit score --as-of {as_of}`)."
-        )
+    if was_signed_off(lake, version, made_by) or made_by in _models_that_decided(lake, as_of):
+        return
+    raise UserError(
+        f"decide: the newest scores as of {as_of} are by {name} version {version} (MLflow run {made_by}), which was"
+        f" not signed off or was rolled back: no offer is made by it. Promote it (`seller-credit promote {version}"
+        f" --approver NAME`), or score by the champion again (`seller-credit score --as-of {as_of}`)."
+    )
+
+
+def _models_that_decided(lake: Lake, as_of: date | None) -> set[str]:
+    """MLflow runs of the models whose scores were decided on for a day."""
+    decided = {run.facts["scores_run_id"] for run in lake.runs() if run.step == "decide" and run.as_of == as_of}
+    return {run.facts["model_run_id"] for run in lake.runs() if run.run_id in decided}
 
 
 def _latest_before(lake: Lake, day: date) -> Published | None:

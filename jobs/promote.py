@@ -9,7 +9,7 @@ import click
 from pyspark.sql import functions as F
 
 from conf.errors import StepFailure, UserError
-from jobs.lakehouse.champion import PROMOTION, ROLLBACK, champions, gates_now, promotions, training_of
+from jobs.lakehouse.champion import PROMOTION, ROLLBACK, champions, gates_of, promotions, training_of
 from jobs.lakehouse.command import Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake, Published, Run, schema_of
 from ml.gates import PASS, Gate
@@ -37,7 +37,7 @@ def promote(lake: Lake, version: str, approver: str, overrides: Mapping[str, str
     with lake.run("promote", CHAMPION, identity, arguments) as run:
         _let_the_alias_follow(lake)
         published = run.already_published
-        gates = gates_now(lake, training.figures, training.facts["training_set"], training.facts["mlflow_run"])
+        gates = gates_of(lake, training)
         if published is None:
             _require_unchanged(lake, before)
             _require_overrides(gates, overrides, number)
@@ -84,7 +84,7 @@ def roll_back(lake: Lake, approver: str, reason: str, signed_at: datetime) -> Re
             ROLLBACK,
             training,
             approver,
-            gates_now(lake, training.figures, training.facts["training_set"], training.facts["mlflow_run"]),
+            gates_of(lake, training),
             {},
             reason,
             signed_at,

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from jobs.lakehouse.champion import champions, gates_now, training_of
+from jobs.lakehouse.champion import champions, gates_of, training_of
 from jobs.lakehouse.command import Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake
 from ml.gates import PASS, too_few_bads
@@ -17,7 +17,7 @@ def review(lake: Lake, version: str) -> Report:
     check(registry.tracking_uri)
     number = resolve(registry.tracking_uri, registry.model, version)
     training = training_of(lake, number, run_of(registry.tracking_uri, registry.model, number))
-    gates = gates_now(lake, training.figures, training.facts["training_set"], training.facts["mlflow_run"])
+    gates = gates_of(lake, training)
     open_gates = [gate for gate in gates if gate.verdict != PASS]
     standing = champions(lake)
     lines = []

@@ -148,6 +148,12 @@ def in_fixed_order(vectors: DataFrame, features: str, rows: int, partitions: int
 
 def fit_trees(vectors: DataFrame, preparation: PipelineModel, boosting: Boosting) -> PipelineModel:
     """Fit boosted trees on prepared rows; the model goes from a feature row to its `margin`, a vector of one."""
+    margin = VectorSlicer(inputCol="raw", outputCol=MARGIN, indices=[1])
+    return PipelineModel([*preparation.stages, classifier(boosting).fit(vectors), margin])
+
+
+def classifier(boosting: Boosting) -> GBTClassifier:
+    """Spark's boosted trees, not fitted yet: from `features` and `bad` to `raw`, of which the second is the margin."""
     trees = GBTClassifier(
         featuresCol=FEATURES,
         labelCol=LABEL,
@@ -161,9 +167,7 @@ def fit_trees(vectors: DataFrame, preparation: PipelineModel, boosting: Boosting
         seed=boosting.seed,
     )
     # not taken by the constructor
-    trees.setRawPredictionCol("raw").setProbabilityCol("raw_probability").setPredictionCol("raw_class")
-    margin = VectorSlicer(inputCol="raw", outputCol=MARGIN, indices=[1])
-    return PipelineModel([*preparation.stages, trees.fit(vectors), margin])
+    return trees.setRawPredictionCol("raw").setProbabilityCol("raw_probability").setPredictionCol("raw_class")
 
 
 def fit_calibration(rows: DataFrame) -> GeneralizedLinearRegressionModel:

@@ -57,8 +57,11 @@ def signed_run(lake: Lake) -> str | None:
 
 
 def was_signed_off(lake: Lake, version: str, made_by: str) -> bool:
-    """Whether the model that an MLflow run made was ever signed off; by its version, where a sign-off tells no run."""
-    signed = [run.facts for run in lake.runs() if run.step == "promote"]
+    """Whether the model that an MLflow run made was signed off, and has not been rolled back since.
+
+    By its version, where a sign-off tells no run.
+    """
+    signed = [promotion.facts for promotion in promotions(lake)]
     tell_no_run = {facts["model_version"] for facts in signed if "mlflow_run" not in facts}
     return version in tell_no_run or made_by in {facts.get("mlflow_run") for facts in signed}
 
@@ -82,6 +85,11 @@ def training_of(lake: Lake, version: int, made_by: str | None = None) -> Publish
     raise UserError(
         f"{name} version {version} was not trained on this lake ({lake.root}): there is no evidence to judge it by"
     )
+
+
+def gates_of(lake: Lake, training: Published) -> tuple[Gate, ...]:
+    """The gates of a version that is registered, by the run that trained it."""
+    return gates_now(lake, training.figures, training.facts["training_set"], training.facts["mlflow_run"])
 
 
 def gates_now(lake: Lake, figures: Mapping[str, float], training_set: str, made_by: str | None) -> tuple[Gate, ...]:

@@ -27,7 +27,7 @@ from jobs.daily import daily
 from jobs.decide import decide
 from jobs.features import features
 from jobs.ingest import ingest
-from jobs.lakehouse.champion import gates_now, training_of
+from jobs.lakehouse.champion import gates_of, training_of
 from jobs.lakehouse.lake import Lake
 from jobs.pages.html import to_html
 from jobs.promote import promote
@@ -93,7 +93,7 @@ def lake(spark: SparkSession, folder: Path) -> Lake:
 def overrides_for(lake: Lake, version: int) -> dict[str, str]:
     """A reason for every gate that a version does not pass."""
     training = training_of(lake, version)
-    judged = gates_now(lake, training.figures, training.facts["training_set"], training.facts["mlflow_run"])
+    judged = gates_of(lake, training)
     return {gate.gate: "a test" for gate in judged if gate.verdict != PASS}
 
 

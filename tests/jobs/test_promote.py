@@ -1,7 +1,7 @@
 """Who may make which version the champion, what is kept of it, what the alias says then, and who may decide."""
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -230,10 +230,10 @@ def test_a_model_that_nobody_signed_does_not_score_under_the_champions_number(
     assert client.get_model_version(settings.model, "1").tags == {}
 
 
-def scored(lake: Lake, number: int, made_by: str) -> None:
-    """The scores of DAY, of no seller, by the model that a run made."""
+def scored(lake: Lake, number: int, made_by: str, as_of: date = DAY, features: str = "features-1") -> None:
+    """The scores of a day, of no seller, by the model that a run made."""
     facts = {"model_name": lake.settings.mlflow.model, "model_version": str(number), "model_run_id": made_by}
-    publish(lake, "score", f"as_of={DAY}", {}, facts | {"features_run_id": "features-1"})
+    publish(lake, "score", f"as_of={as_of}", {}, facts | {"features_run_id": features})
 
 
 def test_no_offer_is_made_by_a_version_that_nobody_signed(spark: SparkSession, tmp_path: Path) -> None:
@@ -259,6 +259,15 @@ def test_no_offer_is_made_by_a_version_that_nobody_signed(spark: SparkSession, t
     scored(lake, 2, f"{9:032x}")
     with pytest.raises(UserError, match="version 2 .MLflow run 00000000000000000000000000000009., which was not sig"):
         decide(lake, DAY, POLICY)
+
+    roll_back(lake, "Li Wei", "it ranks worse", NOON)
+    the_day_after = DAY + timedelta(days=1)
+    scored(lake, 2, f"{2:032x}", the_day_after)
+    with pytest.raises(UserError, match="version 2 .* was rolled back: no offer is made by it"):
+        decide(lake, the_day_after, POLICY)
+    # a day that it decided, again
+    scored(lake, 2, f"{2:032x}", DAY, "features-2")
+    assert decide(lake, DAY, POLICY).values["decisions"] == 0
 
 
 @pytest.mark.full  # a registry lost and begun anew
