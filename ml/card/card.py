@@ -2,7 +2,6 @@
 
 import base64
 import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -22,7 +21,7 @@ from ml.findings import SCORE_SHIFT, Findings
 from ml.gates import Gate
 from ml.stability import Shift
 from ml.tuning import Tuning
-from transforms.lending.scale import ANCHOR_ODDS, ANCHOR_SCORE, POINTS_PER_LOG_ODDS
+from transforms.lending.scale import plain_score_of_log_odds
 
 matplotlib.use("Agg")
 
@@ -167,7 +166,7 @@ def _gain(card: Card) -> bytes:
 def _scores(card: Card) -> bytes:
     figure, axes = _axes("score", "share of the sample", "Scores of those who went bad and of the others")
     counts = card.findings.judged.counts
-    scores = ANCHOR_SCORE - POINTS_PER_LOG_ODDS * (math.log(ANCHOR_ODDS) + counts.log_odds)
+    scores = [plain_score_of_log_odds(log_odds) for log_odds in counts.log_odds.tolist()]
     edges = np.linspace(350, 950, 31).tolist()
     for name, weights in (("not bad", counts.good.sum(axis=0)), ("bad", counts.bad.sum(axis=0))):
         if weights.sum():
