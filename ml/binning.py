@@ -21,13 +21,16 @@ def cuts_of(rows: DataFrame, features: Sequence[str], bins: int, many: int) -> C
 
     `many` is the number of rows; of more than 50,000 the quantiles are those of a sample by seller and day.
     """
-    if many > _SAMPLE:
-        share = -(-many // _SAMPLE)
-        rows = rows.filter(F.pmod(F.xxhash64("seller_id", "as_of"), F.lit(share)) == 0)
+    rows = rows.filter(in_sample(many))
     # once, and not once a feature: every part of an expression is a call to the JVM of a millisecond
     wanted = F.array(*(F.lit(number / bins) for number in range(1, bins)))
     found = rows.agg(*(F.percentile(number_of(name), wanted).alias(name) for name in features)).collect()[0]
     return {name: tuple(sorted(set(found[name] or ()))) for name in features}
+
+
+def in_sample(many: int) -> Column:
+    """Whether a row is one of those that quantiles are taken from, of so many rows: all of 50,000 and fewer."""
+    return F.pmod(F.xxhash64("seller_id", "as_of"), F.lit(max(1, -(-many // _SAMPLE)))) == 0
 
 
 def number_of(name: str) -> Column:

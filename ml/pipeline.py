@@ -7,17 +7,18 @@ the margin stay additive in the score.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pyspark import StorageLevel
-from pyspark.ml import Pipeline, PipelineModel
+from pyspark.ml import PipelineModel
 from pyspark.ml.classification import GBTClassifier
 from pyspark.ml.feature import Imputer, SQLTransformer, VectorAssembler, VectorSlicer
+from pyspark.ml.functions import vector_to_array
 from pyspark.ml.regression import GeneralizedLinearRegression, GeneralizedLinearRegressionModel
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from ml.binning import number_of
+from ml.binning import in_sample, number_of
 from ml.reasons import FILLED, MISSING
 
 LABEL = "bad"
@@ -99,23 +100,35 @@ def fit_preparation(rows: DataFrame, inputs: Inputs) -> PipelineModel:
     flags = "".join(
         f", double(`{name}` is null or isnan(cast(`{name}` as double))) as `{name}{MISSING}`" for name in inputs.flagged
     )
-    stages: list[Any] = [
-        # names of the catalogue, never of the input
-        SQLTransformer(statement=f"select *, {numbers}{flags} from __THIS__"),  # noqa: S608
-        Imputer(
-            strategy="median",
-            inputCols=[f"{name}__number" for name in inputs.features],
-            outputCols=[f"{name}{FILLED}" for name in inputs.features],
-        ),
-        VectorAssembler(
-            inputCols=[
-                *(f"{name}{FILLED}" for name in inputs.features),
-                *(f"{name}{MISSING}" for name in inputs.flagged),
-            ],
-            outputCol=FEATURES,
-        ),
-    ]
-    return Pipeline(stages=stages).fit(rows)
+    imputer = Imputer(
+        strategy="median",
+        inputCols=[f"{name}__number" for name in inputs.features],
+        outputCols=[f"{name}{FILLED}" for name in inputs.features],
+    )
+    assembler = VectorAssembler(
+        inputCols=[
+            *(f"{name}{FILLED}" for name in inputs.features),
+            *(f"{name}{MISSING}" for name in inputs.flagged),
+        ],
+        outputCol=FEATURES,
+    )
+    # names of the catalogue, never of the input
+    as_numbers = SQLTransformer(statement=f"select *, {numbers}{flags} from __THIS__")  # noqa: S608
+    # of one row of medians: its own differ from run to run with the order of the tasks
+    return PipelineModel([as_numbers, imputer.fit(_medians(rows, inputs)), assembler])
+
+
+def _medians(rows: DataFrame, inputs: Inputs) -> DataFrame:
+    """One row: of each feature the median of what is known, under the name that the imputer wants."""
+    found = rows.agg(
+        *(
+            # one that nobody in the sample has is filled with the lowest that anybody has
+            F.coalesce(F.percentile(F.when(in_sample(inputs.rows), known), F.lit(0.5)), F.min(known)).alias(column)
+            for name in inputs.features
+            for known, column in [(number_of(name), f"{name}__number")]
+        )
+    )
+    return rows.sparkSession.createDataFrame(found.collect(), found.schema)
 
 
 @contextmanager
@@ -139,11 +152,11 @@ def in_fixed_order(vectors: DataFrame, features: str, rows: int, partitions: int
     """Vectors with their labels, in one order and as many partitions as are told, or as their number asks for.
 
     The same rows and seed give the same model, on any machine, only so: subsampling goes by place, and sums of doubles
-    by order.
+    by order. Partitions by hash: the bounds of ranges come of a sample that differs from run to run.
     """
     partitions = partitions or -(-rows // ROWS_A_PARTITION)
     wanted = vectors.select("seller_id", "as_of", features, F.col(LABEL).cast("double").alias(LABEL))
-    return wanted.repartitionByRange(partitions, "seller_id", "as_of").sortWithinPartitions("seller_id", "as_of")
+    return wanted.repartition(partitions, "seller_id", "as_of").sortWithinPartitions("seller_id", "as_of")
 
 
 def fit_trees(vectors: DataFrame, preparation: PipelineModel, boosting: Boosting) -> PipelineModel:
@@ -184,6 +197,9 @@ def fit_calibration(rows: DataFrame) -> GeneralizedLinearRegressionModel:
 
 def fit_affine(rows: DataFrame) -> GeneralizedLinearRegressionModel:
     """The same whatever the slope: where a model is judged, one of 0 or below is a finding."""
+    # the sums of several partitions are added up as they come: another order is another last digit
+    ordered = rows.select(MARGIN, F.col(LABEL).cast("double").alias(LABEL)).repartition(1)
+    ordered = ordered.sortWithinPartitions(vector_to_array(F.col(MARGIN))[0], LABEL)
     return GeneralizedLinearRegression(
         family="binomial",
         link="logit",
@@ -191,7 +207,7 @@ def fit_affine(rows: DataFrame) -> GeneralizedLinearRegressionModel:
         labelCol=LABEL,
         predictionCol=PD,
         linkPredictionCol=LOG_ODDS,
-    ).fit(rows.select(MARGIN, F.col(LABEL).cast("double").alias(LABEL)))
+    ).fit(ordered)
 
 
 def whole_model(trees: PipelineModel, calibration: GeneralizedLinearRegressionModel) -> PipelineModel:

@@ -117,7 +117,8 @@ def fit_scorecard(rows: DataFrame, inputs: Inputs, settings: Scorecard = Scoreca
         lowerBoundsOnCoefficients=DenseMatrix(1, len(telling), [0.0] * len(telling)),
     )
     logistic.setRawPredictionCol("raw").setProbabilityCol("raw_probability").setPredictionCol("raw_class")
-    vectors = in_fixed_order(preparation.transform(rows), "evidence", inputs.rows).persist()
+    # one partition: the sums of several are added up as they come, and another order is another last digit
+    vectors = in_fixed_order(preparation.transform(rows), "evidence", inputs.rows, 1).persist()
     try:
         fitted = logistic.fit(vectors)
     finally:

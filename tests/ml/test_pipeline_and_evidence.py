@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from conf.errors import UserError
+from ml import pipeline
 from ml.agreement import Approved, agreements
 from ml.algorithms import fit
 from ml.card.card import Card, plots_of, to_html, to_markdown
@@ -113,6 +114,36 @@ def test_xgboost_takes_rows_of_several_partitions_and_grows_the_same_trees(rows:
     models = [fit(rows, told, few) for told in (inputs, replace(inputs, rows=2 * ROWS_A_PARTITION + 1))]
     margins = [[row[MARGIN] for row in model.transform(rows).select(MARGIN).collect()] for model in models]
     assert margins[0] == margins[1] and len(set(margins[0])) > 10
+
+
+def test_rows_in_many_partitions_give_the_same_model_to_the_last_bit(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "ROWS_A_PARTITION", 1_000)
+    drawn = [f"pmod(xxhash64(id, '{name}'), 9973) / 9973" for name in ("first", "second", "third", "outcome")]
+    first, second, third, outcome = drawn
+    many = spark.range(0, 4_000, 1, 8).selectExpr(
+        "concat('s', id) as seller_id",
+        "date'2024-01-01' as as_of",
+        "false as indeterminate",
+        f"int({outcome} < 0.1 + 0.2 * {first} * {second}) as bad",
+        f"{first} as sales",
+        f"if({third} < 0.3, null, {second}) as refunds",
+        f"{third} as sometimes",
+    )
+    inputs = usable_inputs(many, ("sales", "refunds", "sometimes"))
+
+    def everything() -> list[str]:
+        """What the trees, the scorecard and the calibration were fitted to, every digit of it."""
+        trees, scorecard = fit_both(many, inputs, replace(BOOSTING, trees=2))
+        calibration = fit_calibration(judged_by_both(many, trees, scorecard, inputs))
+        _, imputer, _, forest, _ = trees.stages
+        logistic = scorecard.stages[-2]
+        found = [imputer.surrogateDF.collect(), forest.toDebugString.partition("\n")[2]]
+        found += [logistic.coefficients, logistic.intercept, calibration.coefficients, calibration.intercept]
+        return [repr(value) for value in found]
+
+    assert everything() == everything()
 
 
 def test_one_class_alone_is_refused(rows: DataFrame, inputs: Inputs) -> None:
