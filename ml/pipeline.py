@@ -120,7 +120,7 @@ def fit_preparation(rows: DataFrame, inputs: Inputs) -> PipelineModel:
 
 def _medians(rows: DataFrame, inputs: Inputs) -> DataFrame:
     """One row: of each feature the median of what is known, under the name that the imputer wants."""
-    found = rows.agg(
+    return rows.agg(
         *(
             # one that nobody in the sample has is filled with the lowest that anybody has
             F.coalesce(F.percentile(F.when(in_sample(inputs.rows), known), F.lit(0.5)), F.min(known)).alias(column)
@@ -128,7 +128,6 @@ def _medians(rows: DataFrame, inputs: Inputs) -> DataFrame:
             for known, column in [(number_of(name), f"{name}__number")]
         )
     )
-    return rows.sparkSession.createDataFrame(found.collect(), found.schema)
 
 
 @contextmanager
