@@ -265,6 +265,15 @@ class Policy(Part):
             raise KeyError(rule)
         return rule not in self.not_applicable
 
+    def to_json(self) -> str:
+        """All that it says, as `from_json` reads it: shares as numbers, of at most six decimals."""
+        return json.dumps(self.model_dump(), default=float)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """A policy that was kept as JSON; what has become a rule since is as its default says."""
+        return cls.model_validate_json(text)
+
     def digest(self) -> str:
         """Sha-256 of what the policy says, comments and order of keys apart."""
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()

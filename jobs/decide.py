@@ -1,13 +1,14 @@
 """gold.scores and features -> gold.decisions: grade, limit, price, reasons, offer."""
 
 import sys
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 import click
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from conf.errors import UserError
+from conf.errors import StepFailure, UserError
 from conf.policy import Policy, load_policy
 from jobs.lakehouse.champion import was_signed_off
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
@@ -27,24 +28,39 @@ _EARLIER = (
 )
 
 
+@dataclass(frozen=True)
+class Basis:
+    """The runs that a day's decisions rest on."""
+
+    scored_by: Published
+    previous: Published | None
+    """The latest decisions before the day; None where there are none whose grades mean the same."""
+    earlier: Published | None
+    """Decisions old enough to agree with the day's on a better grade; None likewise."""
+
+
 def decide(lake: Lake, as_of: date, policy: Policy) -> Report:
-    """Decide every seller that was scored as of a day, by a version that was signed off."""
-    scored_by = lake.require_run("score", f"as_of={as_of}", f"Run `seller-credit score --as-of {as_of}` first.")
-    _require_signed(lake, scored_by)
-    previous = _latest_before(lake, as_of)
-    earlier = _latest_before(lake, as_of - timedelta(days=policy.grades.days_between_agreeing_snapshots - 1))
+    """Decide every seller that was scored as of a day, by a version that was signed off.
+
+    Raises UserError where there are no scores, their model is not signed, or the policy was edited under its version;
+    StepFailure where another step published meanwhile what the decisions rest on.
+    """
+    basis = _basis(lake, as_of, policy)
     identity = {
-        "scores": scored_by.run_id,
+        "scores": basis.scored_by.run_id,
         "policy": policy.digest(),
-        "previous": previous.run_id if previous else None,
-        "earlier": earlier.run_id if earlier else None,
+        "previous": basis.previous.run_id if basis.previous else None,
+        "earlier": basis.earlier.run_id if basis.earlier else None,
     }
     with lake.run("decide", f"as_of={as_of}", identity, {"as_of": as_of, "policy": policy.name}) as run:
+        # the lock may have been waited for, and a model rolled back meanwhile
+        if _basis(lake, as_of, policy) != basis:
+            raise StepFailure(f"decide: scores or decisions as of {as_of} were published meanwhile. Run this again.")
         published = run.already_published
         if published is not None:
             return Report("decide", {"as of": as_of, "published already by": published.run_id})
         decisions = decide_on(
-            _scored(run, scored_by, previous, earlier),
+            _scored(run, basis),
             policy,
             {feature.name: feature.family for feature in BY_NAME.values()},
             run.run_id,
@@ -55,11 +71,62 @@ def decide(lake: Lake, as_of: date, policy: Policy) -> Report:
         run.facts = {
             "policy": f"{policy.name} {policy.version}",
             "policy_digest": policy.digest(),
-            "scores_run_id": scored_by.run_id,
-            "features_run_id": scored_by.facts["features_run_id"],
+            "policy_as_json": policy.to_json(),
+            "scores_run_id": basis.scored_by.run_id,
+            "features_run_id": basis.scored_by.facts["features_run_id"],
+            "model_run_id": basis.scored_by.facts["model_run_id"],
+            "previous_run_id": basis.previous.run_id if basis.previous else "",
+            "earlier_run_id": basis.earlier.run_id if basis.earlier else "",
         }
         run.publish()
     return Report("decide", {"as of": as_of, **{name: int(value) for name, value in run.figures.items()}})
+
+
+def _basis(lake: Lake, as_of: date, policy: Policy) -> Basis:
+    scored_by = lake.require_run("score", f"as_of={as_of}", f"Run `seller-credit score --as-of {as_of}` first.")
+    _require_signed(lake, scored_by)
+    _require_unedited(lake, policy)
+
+    def comparable_before(day: date) -> Published | None:
+        found = _latest_before(lake, day)
+        return found if found is not None and _grades_mean_the_same(lake, found, scored_by, policy) else None
+
+    long_ago = as_of - timedelta(days=policy.grades.days_between_agreeing_snapshots - 1)
+    return Basis(scored_by, comparable_before(as_of), comparable_before(long_ago))
+
+
+def policy_of(decided_by: Published) -> Policy | None:
+    """The policy that decided, as it was; None of decisions that are older than its being kept."""
+    told = decided_by.facts.get("policy_as_json")
+    return None if told is None else Policy.from_json(told)
+
+
+def _require_unedited(lake: Lake, policy: Policy) -> None:
+    """Raise UserError where a policy of this name and version has decided, and said something else."""
+    for run in lake.runs():
+        if run.step == "decide" and run.facts["policy"] == f"{policy.name} {policy.version}":
+            then = policy_of(run)
+            # by what it says and not by its digest: a rule that we have added since, at its default, is no edit
+            if then is not None and then != policy:
+                raise UserError(
+                    f"decide: policy {policy.name} {policy.version} is not the one of that name and version that"
+                    f" decided as of {run.as_of} (run {run.run_id}): it was edited since. Raise its version: what was"
+                    " decided must be told by the rules that decided it."
+                )
+
+
+def _grades_mean_the_same(lake: Lake, decided: Published, scored_by: Published, policy: Policy) -> bool:
+    """Whether grades of some decisions were cut at the policy's edges, by the model that scored."""
+    then = policy_of(decided)
+    edges = decided.facts["policy_digest"] == policy.digest() if then is None else then.grades == policy.grades
+    # by its MLflow run: in a registry that was lost and begun anew another model has the number
+    return edges and _model_of(lake, decided) == scored_by.facts["model_run_id"]
+
+
+def _model_of(lake: Lake, decided: Published) -> str | None:
+    """MLflow run of the model whose scores were decided on."""
+    scores = decided.facts["scores_run_id"]
+    return next((run.facts["model_run_id"] for run in lake.runs() if run.run_id == scores), None)
 
 
 def _require_signed(lake: Lake, scored_by: Published) -> None:
@@ -78,10 +145,9 @@ def _require_signed(lake: Lake, scored_by: Published) -> None:
     )
 
 
-def _models_that_decided(lake: Lake, as_of: date | None) -> set[str]:
+def _models_that_decided(lake: Lake, as_of: date | None) -> set[str | None]:
     """MLflow runs of the models whose scores were decided on for a day."""
-    decided = {run.facts["scores_run_id"] for run in lake.runs() if run.step == "decide" and run.as_of == as_of}
-    return {run.facts["model_run_id"] for run in lake.runs() if run.run_id in decided}
+    return {_model_of(lake, run) for run in lake.runs() if run.step == "decide" and run.as_of == as_of}
 
 
 def _latest_before(lake: Lake, day: date) -> Published | None:
@@ -91,8 +157,9 @@ def _latest_before(lake: Lake, day: date) -> Published | None:
     return runs[max(days)] if days else None
 
 
-def _scored(run: Run, scored_by: Published, previous: Published | None, earlier: Published | None) -> DataFrame:
+def _scored(run: Run, basis: Basis) -> DataFrame:
     """Scores with the figures that rules rest on, and the grades that went before."""
+    scored_by = basis.scored_by
     scores = run.read(SCORES).filter(F.col("run_id") == scored_by.run_id).drop("run_id")
     figures = {"history_days", "complete_blocks", *(figure for figure in FIGURES.values() if figure in BY_NAME)}
     features = (
@@ -101,12 +168,12 @@ def _scored(run: Run, scored_by: Published, previous: Published | None, earlier:
         .select("seller_id", *sorted(figures))
     )
     decisions = run.read(DECISIONS)
-    before = _of_run(decisions, previous).select(
+    before = _of_run(decisions, basis.previous).select(
         "seller_id",
         F.col("grade").alias("previous_grade"),
         F.col("model_version").alias("previous_model_version"),
     )
-    agreeing = _of_run(decisions, earlier).select(
+    agreeing = _of_run(decisions, basis.earlier).select(
         "seller_id",
         F.col("grade_by_model").alias("earlier_grade_by_model"),
         F.col("model_version").alias("earlier_model_version"),

@@ -69,7 +69,7 @@ def roll_back(lake: Lake, approver: str, reason: str, signed_at: datetime) -> Re
     with lake.run("promote", CHAMPION, {"rollback of": before, "approver": approver, "reason": reason}, {}) as run:
         lagged = _let_the_alias_follow(lake)
         last = lake.last_run("promote")
-        if lagged and last is not None and last.facts["kind"] == ROLLBACK:
+        if lagged and last is not None and _is_the_same(last, approver, reason):
             return Report(
                 "promote", {"champion": f"{registry.model} {before[-1]}", "rolled back already by": last.run_id}
             )
@@ -98,6 +98,12 @@ def roll_back(lake: Lake, approver: str, reason: str, signed_at: datetime) -> Re
             "reason": reason,
         },
     )
+
+
+def _is_the_same(last: Published, approver: str, reason: str) -> bool:
+    """Whether a sign-off is a roll-back by this person for this reason: any other is meant to go further back."""
+    facts = last.facts
+    return (facts["kind"], facts["approver"], facts.get("reason", reason)) == (ROLLBACK, approver, reason)
 
 
 def _training_signed(lake: Lake, promotion: Published, target: int) -> Published:
@@ -189,6 +195,7 @@ def _sign(
     run.figures = {"gates": len(gates), "overrides": len(overrides)}
     run.facts = {
         "kind": kind,
+        "reason": reason or "",
         "model_name": training.facts["model_name"],
         "model_version": training.facts["model_version"],
         "mlflow_run": training.facts["mlflow_run"],

@@ -189,7 +189,7 @@ def test_the_audit_is_clean_and_finds_each_leak_that_is_planted(spark: SparkSess
             }
         )
         run.replace(TRAINING_SET, planted.drop("later").coalesce(1), f"training_set = '{run.run_id}'")
-        run.facts = {**honest.facts, "training_set": run.run_id}
+        run.facts, run.figures = {**honest.facts, "training_set": run.run_id}, dict(honest.figures)
         run.publish()
     with pytest.raises(StepFailure) as found:
         audit(copy, "newest", 1)

@@ -1,8 +1,10 @@
 """Who may make which version the champion, what is kept of it, what the alias says then, and who may decide."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -12,7 +14,7 @@ from conf.errors import StepFailure, UserError
 from conf.policy import load_policy
 from jobs import promote as promotion
 from jobs import score as scoring
-from jobs.decide import decide
+from jobs.decide import _basis, _grades_mean_the_same, decide, policy_of
 from jobs.lakehouse.champion import PROMOTION, ROLLBACK, champion, champions, gates_now, signed_run
 from jobs.lakehouse.lake import Lake
 from jobs.promote import promote, roll_back
@@ -162,6 +164,12 @@ def test_promotions_overrides_and_roll_backs_in_their_order(shared: Lake, monkey
     assert (champion(lake), registered_alias(lake)) == (1, 1)
     with pytest.raises(UserError, match="no champion before 1"):
         roll_back(Lake(lake.spark, lake.settings), "Li Wei", "again", NOON)
+    # the alias lags for another cause, and the roll-back is another one: not taken for the last
+    client = MlflowClient(settings.tracking_uri, settings.tracking_uri)
+    client.set_registered_model_alias(settings.model, CHAMPION, "3")
+    with pytest.raises(UserError, match="no champion before 1"):
+        roll_back(Lake(lake.spark, lake.settings), "Li Wei", "losses in the south", NOON)
+    assert registered_alias(lake) == 1
     back = lake.read(SIGNOFFS).filter("kind = 'rollback'").collect()
     assert [(row["model_version"], row["previous_version"], row["reason"]) for row in back] == [
         (1, 3, "losses in the north")
@@ -268,6 +276,48 @@ def test_no_offer_is_made_by_a_version_that_nobody_signed(spark: SparkSession, t
     # a day that it decided, again
     scored(lake, 2, f"{2:032x}", DAY, "features-2")
     assert decide(lake, DAY, POLICY).values["decisions"] == 0
+
+
+def test_a_day_rests_on_what_stands_when_it_is_decided(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = lake_at(spark, tmp_path)
+    trained(lake, 1, GOOD)
+    trained(lake, 2, compared(GOOD, 1))
+    publish(lake, "audit", "set-1", {"checks": 5, "leaks": 0, "rows": 1000}, {})
+    promote(lake, "1", "Li Wei", {}, NOON)
+    promote(lake, "2", "Li Wei", {}, NOON)
+    scored(lake, 2, f"{2:032x}")
+    opened = Lake.run
+
+    def after_a_roll_back(self: Lake, step: str, *rest: Any) -> Any:
+        if step == "decide":
+            roll_back(Lake(spark, lake.settings), "Li Wei", "it ranks worse", NOON)
+        return opened(self, step, *rest)
+
+    # while the decision waits for the lock
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(Lake, "run", after_a_roll_back)
+        with pytest.raises(UserError, match="version 2 .* was rolled back"):
+            decide(lake, DAY, POLICY)
+    assert lake.last_run("decide") is None
+
+    the_day_after = DAY + timedelta(days=1)
+    scored(lake, 1, f"{1:032x}")
+    decide(lake, DAY, POLICY)
+    decided, scored_by = lake.last_run("decide"), lake.last_run("score")
+    assert decided is not None and scored_by is not None and policy_of(decided) == POLICY
+    scored(lake, 1, f"{1:032x}", the_day_after)
+    assert _basis(lake, the_day_after, POLICY).previous == decided
+    # other prices leave grades what they are; other edges do not, nor does another model under the same number
+    dearer = POLICY.model_copy(update={"version": 2, "summary": "dearer"})
+    fewer = POLICY.grades.model_copy(update={"edges": POLICY.grades.edges[:-1]})
+    assert _basis(lake, the_day_after, dearer).previous == decided
+    assert _basis(lake, the_day_after, dearer.model_copy(update={"grades": fewer})).previous is None
+    stranger = replace(scored_by, facts={**scored_by.facts, "model_run_id": f"{9:032x}"})
+    assert not _grades_mean_the_same(lake, decided, stranger, POLICY)
+    with pytest.raises(UserError, match="policy standard 1 is not the one of that name and version that decided as of"):
+        decide(lake, the_day_after, POLICY.model_copy(update={"summary": "edited"}))
 
 
 @pytest.mark.full  # a registry lost and begun anew
