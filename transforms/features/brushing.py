@@ -23,12 +23,12 @@ FEATURES: list[Feature] = [
     *ratios(
         "fast_confirmation_share",
         "fast_confirmations",
-        "confirmed_orders",
+        "timed_confirmations",
         (90,),
         family=_BRUSHING,
         unit="share",
-        meaning="share of orders confirmed within 24 hours of payment",
-        unknown_when="no confirmation in the window",
+        meaning="share of confirmations that came within 24 hours of payment",
+        unknown_when="no confirmation with a known time in the window",
         risk="rises",
     ),
     *ratios(

@@ -316,6 +316,9 @@ def _told(records: Records, origins_of: Callable[[Records], Origins], is_checked
             F.col("arrival_day") > latest, F.lit("arrival: in the future")
         ),
     ]
+    if feed.event == "loan_event":
+        is_undated = (F.col("kind") == "due") & F.col("due_on").isNull() & F.col("problem_due_on").isNull()
+        checks.append(F.when(~is_correction & is_undated, F.lit("due_on: missing")))
     content = [field.name for field in fields]
     dated = read.withColumns({"event_day": event_day, "arrival_day": arrival})
     sign = {} if is_version else {"sign": F.when(is_correction, F.lit(-1)).otherwise(F.lit(1))}

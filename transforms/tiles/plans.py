@@ -59,7 +59,8 @@ def standing(known: DataFrame, days: DataFrame) -> tuple[DataFrame, DataFrame]:
         )
         .withColumn("outstanding_fen", F.col("drawn_fen") - F.col("repaid_fen") - F.col("written_off_fen"))
     )
-    is_instalment = (F.col("kind") == "due") | ((F.col("kind") == "rescheduled") & F.col("due_on").isNotNull())
+    # one that falls due on no day would hide all others: nulls come first
+    is_instalment = F.col("kind").isin("due", "rescheduled") & F.col("due_on").isNotNull()
     plan = seen.filter(is_instalment & is_of_plan).groupBy(*_KEY, "due_on").agg(F.sum("fen").alias("due_fen"))
     so_far = F.sum("due_fen").over(Window.partitionBy(*_KEY).orderBy("due_on"))
     due = plan.filter("due_fen > 0").withColumn("due_so_far", so_far)

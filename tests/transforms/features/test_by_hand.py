@@ -110,14 +110,14 @@ EXPECTED: dict[str, tuple[Value, Value, Value]] = {
     "refund_hours_mean_180d": (240, None, None),
     # brushing
     "untraced_shipment_share_90d": (1 / 4, None, None),
-    "fast_confirmation_share_90d": (1 / 3, None, None),
+    "fast_confirmation_share_90d": (1 / 2, None, None),
     "fast_praise_share_180d": (2 / 3, None, None),
     "burst_ratio_90d": (2 / (7 / 5), 12 / (13 / 2), None),
     "best_day_share_90d": (2000 / 4100, 1400 / 1900, None),
     "exclusive_buyer_share_90d": (3 / 4, 12 / 13, None),
     # b1 was paid 3 days after the order of 300 and 7 days before that of 600
     "circular_flow_share_90d": ((300 + 600) / 4100, 0, None),
-    "brush_score_90d": ((1 / 4 + 1 / 3 + 2 / 3 + 900 / 4100) / 4, 0, None),
+    "brush_score_90d": ((1 / 4 + 1 / 2 + 2 / 3 + 900 / 4100) / 4, 0, None),
     # payment account
     "inflow_sum_90d": (2000 + 3000 + 600 + 100 + 400 + 40, 1500, 0),
     "inflow_growth_90d": (6140 / 1000 - 1, None, None),

@@ -148,6 +148,31 @@ def test_an_id_beside_the_buyers_is_read_and_the_buyers_is_a_pseudonym(spark: Sp
     assert rows_of(unchecked.select(*sound.columns)) == rows_of(sound)
 
 
+def test_an_instalment_that_falls_due_on_no_day_is_refused(spark: SparkSession) -> None:
+    fields = {name: PLAIN[name] for name in ("event_id", "seller_id", "voids", "happened_at", "amount_fen")}
+    kinds = {"column": "kind", "values": {"due": "due", "paid": "repaid"}}
+    told = {
+        "name": "loans",
+        "files": "*.csv",
+        "event": "loan_event",
+        "fields": {**fields, "loan_id": "buyer", "kind": kinds, "due_on": {"column": "due", "optional": True}},
+    }
+    source = Source.model_validate(
+        {
+            "name": "ledger",
+            "description": "loans",
+            "time_zone": "Asia/Shanghai",
+            "deliveries": "folders",
+            "arrival": {"assume": "event_day + 0"},
+            "feeds": [told],
+        }
+    )
+    rows = [("a1", "s1", "l1", "", "1", STAMPS[1], kind) for kind in ("due", "paid")]
+    rows.append(("a2", "s1", None, "a1", None, None, None))
+    found = rows_of(with_reasons(map_records(records_of(spark, source, rows))).select("kind", "reasons"))
+    assert found == sorted(map(str, [(None, []), ("due", ["due_on: missing"]), ("repaid", [])]))
+
+
 @pytest.mark.parametrize(
     ("expression", "problem"),
     [

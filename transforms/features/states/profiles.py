@@ -58,7 +58,8 @@ def profile_states_at(sellers: DataFrame, asked: Asked) -> DataFrame:
 
 
 def _changed_on(attribute: str, in_order: WindowSpec) -> Column:
-    """The version's day where it brought another value than the version before, or the first."""
-    before = F.lag(attribute).over(in_order)
+    """The version's day where it brought another value than the last one that was told, or the first."""
+    # a version that leaves it out says nothing of it
+    before = F.last(attribute, ignorenulls=True).over(in_order.rowsBetween(Window.unboundedPreceding, -1))
     is_change = F.col(attribute).isNotNull() & (before.isNull() | (before != F.col(attribute)))
     return F.when(is_change, F.col("changed_on"))
