@@ -18,7 +18,7 @@ from jobs.pages.html import to_html
 from jobs.pages.record import CreditRecord, MonthOfSales, PastScore, credit_record, to_json
 from jobs.pages.text import to_text
 from transforms.features.catalogue import CATALOGUE
-from transforms.lending.decide import OUTCOMES
+from transforms.lending.decide import NOT_ENOUGH_HISTORY, OUTCOMES
 from transforms.tables.gold import DECISIONS, SCORES, SELLER_FEATURES
 from transforms.tables.measures import MEASURES
 from transforms.tables.silver import SELLER_DAY
@@ -30,7 +30,7 @@ WRITERS = {"text": to_text, "html": to_html, "json": to_json}
 
 
 def record(lake: Lake, seller: str, as_of: date | None, policy: Policy) -> CreditRecord:
-    """Read one seller's record: the newest decision, or that of a day. A few rows by key.
+    """Read one seller's record: as of the newest day decided, or of one day. A few rows by key.
 
     Raises UserError where there is no such decision, or where it was made by another policy than `policy`.
     """
@@ -67,7 +67,7 @@ def record(lake: Lake, seller: str, as_of: date | None, policy: Policy) -> Credi
 
 
 def first_with(lake: Lake, outcome: str, as_of: date | None) -> str:
-    """The first seller, by id, whose newest decision, or that of a day, has this outcome; UserError where none has."""
+    """The first seller, by id, who has this outcome on the newest day decided, or on one day; UserError without any."""
     decided_by = lake.require_run("decide", f"as_of={as_of}" if as_of else None, DECIDE_FIRST)
     of_run = lake.read(DECISIONS).filter(
         (F.col("as_of") == F.lit(decided_by.as_of)) & (F.col("run_id") == decided_by.run_id)
@@ -110,6 +110,7 @@ def _months(lake: Lake, seller: str, day: date) -> list[MonthOfSales]:
 
 
 def _history(lake: Lake, seller: str, day: date) -> list[PastScore]:
+    """The scores that the seller was shown: none of a day on which there was not enough history for one."""
     decided = _newest_by_day([run for run in lake.runs() if run.step == "decide" and run.as_of <= day])
     if not decided:
         return []
@@ -119,6 +120,7 @@ def _history(lake: Lake, seller: str, day: date) -> list[PastScore]:
     rows = (
         lake.read(DECISIONS)
         .filter(is_of_runs & (F.col("seller_id") == seller) & F.col("grade").isNotNull())
+        .filter(F.col("outcome") != NOT_ENOUGH_HISTORY)
         .select("as_of", "score", "grade", "model_version")
         .orderBy("as_of")
         .collect()

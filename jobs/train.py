@@ -216,8 +216,7 @@ def _champion(lake: Lake) -> tuple[Loaded | None, list[str]]:
 
 def _snapshot(run: Run) -> DataFrame | None:
     """The newest features of all sellers, to see how they have shifted and who would be approved; None before any."""
-    made = [run for run in run.lake.runs() if run.step == "features" and run.facts["catalogue"] == catalogue.digest()]
-    newest = max(made, key=lambda run: (run.as_of, run.sequence), default=None)
+    newest = run.lake.newest_run("features", catalogue=catalogue.digest())
     if newest is None:
         return None
     newest_features = run.read(SELLER_FEATURES).filter(F.col("run_id") == newest.run_id)
@@ -225,7 +224,7 @@ def _snapshot(run: Run) -> DataFrame | None:
 
 
 def funnel(lake: Lake, read: Callable[[Table], DataFrame], made_by: Published) -> list[tuple[str, int]]:
-    """Seller-months from all to those with a known outcome, then the sellers of the newest decisions."""
+    """Seller-months from all to those with a known outcome, then the sellers decided on as of the newest day."""
     outcomes = read(OUTCOMES).filter(F.col("run_id") == made_by.run_id)
     figures = [F.count(F.lit(1)).alias("all sellers, each month")]
     if "definition_as_json" in made_by.facts:
@@ -245,7 +244,7 @@ def funnel(lake: Lake, read: Callable[[Table], DataFrame], made_by: Published) -
         figures.append(F.count_if(F.col("loans") > 0).alias(f"drew {days}"))
     figures += [F.count_if(F.col("outcome") == outcome).alias(outcome) for outcome in ("good", "indeterminate", "bad")]
     found = outcomes.agg(*figures).collect()[0].asDict()
-    decided = lake.last_run("decide")
+    decided = lake.newest_run("decide")
     if decided is not None:
         newest = read(DECISIONS).filter(F.col("run_id") == decided.run_id)
         is_eligible = (F.size("knock_outs") == 0) & F.col("outcome").isin("offer", "decline")

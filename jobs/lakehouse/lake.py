@@ -113,9 +113,17 @@ class Lake:
         matching = (run for run in reversed(self.runs()) if run.step == step and slice_ in (None, run.slice))
         return next(matching, None)
 
+    def newest_run(self, step: str, **facts: str) -> Published | None:
+        """The last published run of the newest as-of day of a step, of its runs with these facts.
+
+        An older day that is worked out again is published after the newest one, and is no newer for it.
+        """
+        matching = (run for run in self.runs() if run.step == step and facts.items() <= run.facts.items())
+        return max(matching, key=lambda run: (run.as_of, run.sequence), default=None)
+
     def require_run(self, step: str, slice_: str | None, hint: str) -> Published:
-        """Like `last_run`, or a UserError that says what to do first."""
-        run = self.last_run(step, slice_)
+        """The newest run of a slice, or without one of the newest as-of day; UserError that says what to do first."""
+        run = self.last_run(step, slice_) if slice_ else self.newest_run(step)
         if run is None:
             raise UserError(f"{self.root}: nothing published by `{step}`{f' for {slice_}' if slice_ else ''}. {hint}")
         return run

@@ -181,8 +181,8 @@ def credit_record(
 
     ``decision`` is a row with ``transforms.lending.decide.DECISION_COLUMNS``; ``score`` the gold.scores row that it
     rests on (``score_before_clipping``, ``base_points``, ``reference``, ``points``), or None; ``features`` the
-    gold.seller_features row with ``complete_blocks``. Without enough history the score is left out: a number would be
-    read as if it meant something.
+    gold.seller_features row with ``complete_blocks``. Without enough history the score is left out, and whatever it
+    could be worked out from: a number would be read as if it meant something.
     """
     by_name = {feature.name: feature for feature in catalogue}
     shown = None
@@ -216,9 +216,13 @@ def credit_record(
         reasons=tuple(
             Reason(**{name: reason[name] for name in Reason.__dataclass_fields__}) for reason in decision["reasons"]
         ),
-        terms=tuple(LimitTerm(term.name, decision[term.column]) for term in TERMS),
+        # over a year's sales, the share of them by grade tells the grade
+        terms=tuple(
+            LimitTerm(term.name, None if shown is None and term.name == "share_of_sales" else decision[term.column])
+            for term in TERMS
+        ),
         offer=offer,
-        break_even_daily_rate=decision["break_even_daily_rate"],
+        break_even_daily_rate=None if shown is None else decision["break_even_daily_rate"],
         facts={name: _known(value) for name, value in features.items() if isinstance(value, bool | int | float)},
         months=tuple(months),
         history=tuple(history),

@@ -80,7 +80,7 @@ def test_a_record_is_put_together_from_rows(record, rows):
     assert (made.offer, made.reasons, made.terms) == (whole.offer, whole.reasons, whole.terms)
     by_name = {figure.feature.name: figure for figure in whole.score.figures}
     assert {figure.feature.name: figure for figure in made.score.figures} == by_name
-    assert made.facts["history_days"] == 800
+    assert made.facts["history_days"] == 800 and made.break_even_daily_rate == 0.000476
 
 
 def test_a_score_of_before_does_not_tell_whom_it_compares_with(rows):
@@ -96,7 +96,11 @@ def test_without_enough_history_the_score_is_left_out_everywhere(rows):
     }
     made = credit_record(**{**rows, "decision": decision})
     assert made.score is None and made.offer is None
-    assert json.loads(to_json(made))["score"] is None
+    content = json.loads(to_json(made))
+    assert content["score"] is None
+    # the probability could be worked out from the one, the grade from the other
+    assert content["break_even_daily_rate"] is None and content["limit_terms_fen"]["share_of_sales"] is None
+    assert content["limit_terms_fen"]["smallest_blocks"] == 9_000_050
 
 
 def test_points_of_an_unknown_feature_are_refused_by_name(rows):
