@@ -11,7 +11,7 @@ from datetime import date
 
 from conf.policy import FEN_A_YUAN, Policy
 from jobs.pages.record import MonthOfSales, PastScore, Score
-from jobs.pages.wording import Step, number, short_month, smallest_score_offered
+from jobs.pages.wording import Step, cut_off, number, short_month, smallest_score_offered, whole_score
 from transforms.lending.scale import HIGHEST, LOWEST, plain_score_before_clipping
 
 WIDE, NARROW = 880, 342
@@ -126,12 +126,15 @@ def scale_picture(score: Score, policy: Policy, width: int) -> ScalePicture:
         if x(top) > x(bottom)
     )
     smallest = smallest_score_offered(policy)
-    offers_from = Mark(x(smallest), f"offers from {smallest}") if LOWEST < smallest < HIGHEST else None
+    # a score of 695.8 has passed a cut-off of 695.75, which whole points cannot show
+    is_just_past = cut_off(policy) <= score.before_clipping < smallest
+    has_mark = LOWEST < smallest < HIGHEST and not is_just_past
+    offers_from = Mark(x(smallest), f"offers from {smallest}") if has_mark else None
     return ScalePicture(
         width=width,
         bands=bands,
         ends=(Mark(0.0, str(LOWEST)), Mark(float(width), str(HIGHEST))),
-        score=Mark(x(score.shown), str(math.floor(score.shown + 0.5))),
+        score=Mark(x(score.shown), str(whole_score(score.shown))),
         offers_from=offers_from,
         offers_anchor="middle" if offers_from is None else _anchor(offers_from.at, width, 60),
     )
@@ -200,8 +203,8 @@ def history_picture(history: Sequence[PastScore], width: int) -> LinePicture | N
         Dot(
             x(entry.as_of),
             y(entry.score),
-            f"{entry.as_of.isoformat()}: {math.floor(entry.score + 0.5)}, grade {entry.grade}",
-            str(math.floor(entry.score + 0.5)) if place in shown else None,
+            f"{entry.as_of.isoformat()}: {whole_score(entry.score)}, grade {entry.grade}",
+            str(whole_score(entry.score)) if place in shown else None,
             "start" if x(entry.as_of) < left + 20 else "middle",
         )
         for place, entry in enumerate(past)

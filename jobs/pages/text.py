@@ -17,6 +17,8 @@ def to_text(record: CreditRecord) -> str:
     if record.is_simulated:
         lines.append("These data are simulated: no real seller, no real money.")
     lines += ["", wording.headline(record).upper(), *_wrap(wording.deciding_reason(record))]
+    if record.offer is None:
+        lines += _listed("WHAT LOWERED YOUR SCORE MOST", wording.family_reasons(record))
     lines += _offer(record) + _score(record) + _limit(record) + _history(record) + _sales(record)
     lines += _listed("WHAT WOULD CHANGE THIS", wording.what_would_help(record))
     lines += _listed("IF YOU DO NOT AGREE", wording.how_to_object(record))
@@ -33,7 +35,7 @@ def _offer(record: CreditRecord) -> list[str]:
     simple, compounded = wording.percent(offer.yearly_rate_simple), wording.percent(offer.yearly_rate_compounded)
     rows = [
         ("Limit", wording.yuan(offer.limit_fen)),
-        ("You can draw now", wording.yuan(offer.drawable_fen)),
+        ("You can draw now", wording.yuan_at_most(offer.drawable_fen)),
         ("Interest", f"{wording.daily(offer.daily_rate, decimals)} a day on what you owe"),
         ("", f"({simple} a year; {compounded} with interest on interest)"),
         ("Each draw is for", f"{offer.term_days} days"),
@@ -89,7 +91,7 @@ def _limit(record: CreditRecord) -> list[str]:
     for term in record.terms:
         if term.fen is not None:
             bound = "  <- this one" if term.name == record.offer.bound_by else ""
-            lines.append(f"  {wording.yuan(term.fen):>18}{bound}")
+            lines.append(f"  {wording.yuan_at_most(term.fen):>18}{bound}")
             lines += _wrap(wording.term_in_words(record, term.name), " " * 6)
     return lines
 
@@ -99,7 +101,8 @@ def _history(record: CreditRecord) -> list[str]:
         return []
     newest = sorted(record.history, key=lambda entry: entry.as_of, reverse=True)[:12]
     lines = [
-        f"  {past.as_of.isoformat()}  {wording.number(past.score):>4}  grade {past.grade:<3} model {past.model_version}"
+        f"  {past.as_of.isoformat()}  {wording.whole_score(past.score):>4}  grade {past.grade:<3}"
+        f" model {past.model_version}"
         for past in newest
     ]
     return ["", "YOUR SCORES SO FAR", *lines]

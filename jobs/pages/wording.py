@@ -6,7 +6,7 @@ Amounts come in as fen and go out as yuan, shares and rates as percent, days as 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from math import ceil, floor
 
 from conf.policy import FEN_A_YUAN, Policy
@@ -60,12 +60,17 @@ def signed(points: int) -> str:
     return f"+{points}" if points > 0 else number(points)
 
 
-def yuan(fen: float) -> str:
+def yuan(fen: float, rounding: str = ROUND_HALF_UP) -> str:
     """An amount in yuan: whole when it is whole or 1,000 yuan and more, else with fen."""
     amount = Decimal(str(fen)) / FEN_A_YUAN
     is_whole = amount == amount.to_integral_value() or abs(amount) >= 1000
-    rounded = amount.quantize(Decimal(1) if is_whole else Decimal("0.01"), ROUND_HALF_UP)
+    rounded = amount.quantize(Decimal(1) if is_whole else Decimal("0.01"), rounding)
     return f"{number_of_decimal(rounded)}{NO_BREAK}yuan"
+
+
+def yuan_at_most(fen: int) -> str:
+    """An amount that can be had, in yuan as ``yuan`` has it, and never more than there is."""
+    return yuan(fen, ROUND_FLOOR)
 
 
 def exact_yuan(fen: int) -> str:
@@ -85,6 +90,11 @@ def daily(rate: float, decimals: int = 6) -> str:
     """A daily rate in percent without needless noughts: 0.0521 %."""
     text = f"{100 * rate:.{decimals - 2}f}".rstrip("0").rstrip(".")
     return f"{text}{NO_BREAK}%"
+
+
+def daily_at_least(rate: float, decimals: int) -> str:
+    """A daily rate that is needed: rounded up, as a quoted one is, so that one above the cap also reads so."""
+    return daily(float(Decimal(str(rate)).quantize(Decimal(1).scaleb(-decimals), ROUND_CEILING)), decimals)
 
 
 def day(when: date) -> str:
@@ -113,13 +123,14 @@ def capitalised(text: str) -> str:
 
 def value_in_words(figure: Figure) -> str:
     """A figure in its unit, as a person reads it: fen as yuan, shares as percent, unknown with the reason."""
-    value, unit = figure.value, figure.feature.unit
+    value, unit, risk = figure.value, figure.feature.unit, figure.feature.risk
     if value is None:
         return f"not known ({figure.feature.unknown_when})"
     if unit == "1 or 0":
         return "yes" if value else "no"
     if unit == "fen" or unit.startswith("fen "):
-        return yuan(value) + unit.removeprefix("fen")
+        # an amount of which more is worse is owed, and reads as no less than is owed
+        return yuan(value, ROUND_CEILING if risk == "rises" else ROUND_HALF_UP) + unit.removeprefix("fen")
     if unit == "share" or unit.startswith("share "):
         return percent(value) + unit.removeprefix("share")
     if unit == "percentage points":
@@ -156,16 +167,22 @@ class Step:
     after: int
 
 
+def whole_score(score: float) -> int:
+    """A score as it is shown, in whole points: rounded down, so that none below a cut-off reads as if it reached it."""
+    return floor(score)
+
+
 def whole_points(parts: Sequence[float], total: int) -> list[int]:
     """Parts rounded to whole numbers that make ``total`` exactly.
 
-    Each is rounded down, then those with the largest remainders get one more: no part moves by a whole point, and the
-    reader can add them up.
+    Each is rounded down, then those with the largest remainders get one more: no part moves by more than a point, and
+    the reader can add them up.
     """
     down = [floor(part) for part in parts]
-    missing = total - sum(down)
+    # doubles may add up to just under a whole number: then one point is too many, not missing
+    each, more = divmod(total - sum(down), len(parts))
     by_remainder = sorted(range(len(parts)), key=lambda place: (down[place] - parts[place], place))
-    return [value + (place in by_remainder[:missing]) for place, value in enumerate(down)]
+    return [value + each + (place in by_remainder[:more]) for place, value in enumerate(down)]
 
 
 def family_points(score: Score) -> dict[str, float]:
@@ -179,7 +196,7 @@ def family_points(score: Score) -> dict[str, float]:
 def sum_of_points(score: Score) -> list[Step]:
     """The score as a sum: start, what helped, what lowered it, what the scale cut off, and the score shown."""
     families = family_points(score)
-    total = floor(score.before_clipping + 0.5)
+    total = whole_score(score.before_clipping)
     base, *parts = whole_points([score.base_points, *families.values()], total)
     steps = [Step(_STARTS.get(score.reference, _STARTS[None]), "start", base, 0, base)]
     running = base
@@ -190,7 +207,7 @@ def sum_of_points(score: Score) -> list[Step]:
                 Step(capitalised(family), "helped" if points > 0 else "lowered", points, running, running + points)
             )
             running += points
-    shown = floor(score.shown + 0.5)
+    shown = whole_score(score.shown)
     if shown != running:
         end = "top" if shown < running else "bottom"
         steps.append(Step(f"Beyond the {end} of the scale", "clipped", shown - running, running, shown))
@@ -210,7 +227,7 @@ def figures_that(score: Score, helped: bool, most: int = 6) -> list[Figure]:
 def headline(record: CreditRecord) -> str:
     if record.offer is not None:
         if record.offer.drawable_fen:
-            return f"You can draw up to {yuan(record.offer.drawable_fen)} now"
+            return f"You can draw up to {yuan_at_most(record.offer.drawable_fen)} now"
         return f"Your limit of {yuan(record.offer.limit_fen)} is fully drawn"
     if record.outcome == NOT_ENOUGH_HISTORY:
         return "There is not enough history for a score yet"
@@ -262,7 +279,7 @@ def reason_in_words(record: CreditRecord, code: str) -> str:
         dearest = daily(policy.price.highest_daily_rate, policy.price.decimals)
         needed = ""
         if record.break_even_daily_rate is not None:
-            rate = daily(record.break_even_daily_rate, 5)
+            rate = daily_at_least(record.break_even_daily_rate, policy.price.decimals)
             needed = f" To cover costs and the losses expected at your score we would have to charge {rate} a day."
         lowered = record.score is not None and figures_that(record.score, helped=False)
         below = "; what lowered it is below" if lowered else ""
@@ -333,7 +350,7 @@ def score_in_words(record: CreditRecord) -> list[str]:
         f"{_of_a_thousand(score.pd)} not to pay back as agreed."
     ]
     if score.is_clipped:
-        total, end = floor(score.before_clipping + 0.5), floor(score.shown + 0.5)
+        total, end = whole_score(score.before_clipping), whole_score(score.shown)
         sentences.append(f"Your points add up to {total}; the scale ends at {end}, so that is the score shown.")
     if score.grade > score.grade_by_model:
         sentences.append(
@@ -395,12 +412,17 @@ def costs(record: CreditRecord) -> list[Cost]:
 # --- what would help -----------------------------------------------------------------------------------------------
 
 
-def smallest_score_offered(policy: Policy) -> int:
-    """The lowest whole score at which the highest rate still pays for the risk."""
+def cut_off(policy: Policy) -> float:
+    """The score at which the highest rate just pays for the risk."""
     price = policy.price
     income = price.highest_daily_rate * price.days_drawn
     most_pd = (income - price.fixed_cost) / (income + price.loss_given_default * price.exposure)
-    return ceil(plain_score_before_clipping(most_pd))
+    return plain_score_before_clipping(most_pd)
+
+
+def smallest_score_offered(policy: Policy) -> int:
+    """The lowest whole score at which the highest rate still pays for the risk."""
+    return ceil(cut_off(policy))
 
 
 def what_would_help(record: CreditRecord) -> list[str]:
@@ -415,7 +437,7 @@ def what_would_help(record: CreditRecord) -> list[str]:
         else:
             sentences.append(f"Time: a score needs {policy.history.least_blocks} complete blocks of 30 days.")
     if record.refused_by == "price":
-        sentences.append(f"A score of {smallest_score_offered(policy)} or more: from there on we can offer.")
+        sentences.append(_higher_score(record))
     codes = [reason.code for reason in record.reasons]
     if codes == ["past_due"]:
         sentences.append("Pay what is past due: that alone stands between you and a new decision by score and sales.")
@@ -427,6 +449,16 @@ def what_would_help(record: CreditRecord) -> list[str]:
         wait, better = policy.grades.days_between_agreeing_snapshots, record.score.grade_by_model
         sentences.append(f"Keep it up: if a result at least {wait} days from now is as good, grade {better} counts.")
     return sentences
+
+
+def _higher_score(record: CreditRecord) -> str:
+    """What a refusal by the price needs: a score, and where the limit would refuse next, more than that."""
+    score = f"A score of {smallest_score_offered(record.policy)} or more"
+    terms = [(term.fen, term.name) for term in record.terms if term.fen is not None]
+    fen, name = min(terms, key=lambda term: term[0])
+    if fen >= record.policy.limit.step_yuan * FEN_A_YUAN:
+        return f"{score}: from there on we can offer."
+    return f"{score}. It is not the only reason, so more has to change. {reason_in_words(record, name)}"
 
 
 def _higher_limit(record: CreditRecord, offer: Offer) -> list[str]:

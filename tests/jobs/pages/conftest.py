@@ -108,11 +108,11 @@ def refused() -> Callable[..., CreditRecord]:
 
 @pytest.fixture
 def clipped_record() -> CreditRecord:
-    """A record whose points add up to 987.4, above the end of the scale at 950."""
+    """A record whose points add up to 987.6, above the end of the scale at 950."""
     whole = offered()
     assert whole.score is not None
-    figures = (replace(whole.score.figures[0], points=987.4 - TOTAL - 7.4), *whole.score.figures[1:])
+    figures = (replace(whole.score.figures[0], points=987.6 - TOTAL - 7.4), *whole.score.figures[1:])
     score = replace(
-        whole.score, pd=0.0001, figures=figures, before_clipping=987.4, shown=950.0, grade=1, grade_by_model=1
+        whole.score, pd=0.0001, figures=figures, before_clipping=987.6, shown=950.0, grade=1, grade_by_model=1
     )
     return replace(whole, score=score)

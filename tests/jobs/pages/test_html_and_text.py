@@ -182,6 +182,15 @@ def test_the_scale_places_score_and_grades(record):
     assert own.x <= picture.score.at + 1 and picture.offers_from.label == "offers from 696"
 
 
+def test_an_offer_just_past_the_cut_off_is_not_drawn_below_it(record):
+    made = record()
+    # the cut-off is 695.753, and 695.8 is shown as 695
+    for points, mark in ((695.7, True), (695.8, False), (696.0, True)):
+        score = replace(made.score, base_points=made.score.base_points + points - 729, before_clipping=points)
+        picture = scale_picture(replace(score, shown=points), made.policy, WIDE)
+        assert (picture.offers_from is not None) == mark
+
+
 def test_bars_are_as_high_as_sales_and_unknown_months_stay_empty(record):
     months = (
         MonthOfSales(date(2025, 1, 1), 100_000),

@@ -1,6 +1,7 @@
 import re
 from dataclasses import replace
 from datetime import date
+from math import floor
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from jobs.pages import wording
 from jobs.pages.html import to_html
-from jobs.pages.record import Figure, LimitTerm, Reason
+from jobs.pages.record import Figure, LimitTerm, PastScore, Reason
 from jobs.pages.text import to_text
 from transforms.features.catalogue import BY_NAME, CATALOGUE, MODEL_INPUTS
 from transforms.lending.limit import FIGURES, TERMS
@@ -85,6 +86,22 @@ def test_a_seller_can_read_what_every_model_input_is(name):
     assert 10 <= len(feature.meaning) <= 130 and feature.meaning.count("(") == feature.meaning.count(")")
 
 
+def test_an_amount_owed_is_never_less_than_is_owed():
+    owed = [Figure(BY_NAME[name], 3_666_612, 0.0) for name in ("outstanding_principal", "past_due_amount")]
+    assert [plain(wording.value_in_words(figure)) for figure in owed] == ["36,667 yuan"] * 2
+    assert plain(wording.value_in_words(Figure(BY_NAME["outstanding_principal"], 3_666_600, 0.0))) == "36,666 yuan"
+    assert plain(wording.value_in_words(Figure(BY_NAME["outstanding_principal"], 3_612, 0.0))) == "36.12 yuan"
+
+
+@pytest.mark.parametrize("write", [to_text, to_html])
+def test_what_can_be_drawn_and_what_bounds_the_limit_are_never_more_than_there_is(record, write):
+    offer = replace(record().offer, limit_fen=4_900_000, drawable_fen=3_666_666, bound_by="affordable")
+    terms = (LimitTerm("affordable", 4_999_960), LimitTerm("ceiling", 100_000_000))
+    told = plain(write(record(offer=offer, terms=terms, history=(), months=()))).upper()
+    assert told.count("36,666 YUAN") == 2 and "36,667" not in told
+    assert "49,999 YUAN" in told and "50,000 YUAN" not in told.replace("50,000 YUAN TO BEGIN WITH", "")
+
+
 def test_rates_are_quoted_as_charged():
     assert plain(wording.daily(0.000521)) == "0.0521 %"
     assert plain(wording.daily(0.0006)) == "0.06 %"
@@ -109,11 +126,16 @@ def test_which_way_is_better_is_said_only_where_it_can_get_better(record):
 
 @given(st.lists(st.floats(-400, 400), min_size=1, max_size=15))
 def test_whole_points_add_up_and_none_moves_by_a_point(parts):
-    total = round(sum(parts))
-    whole = wording.whole_points(parts, total)
-    assert sum(whole) == total
-    # rounding the total may itself take up to half a point, which one part then carries
-    assert all(abs(rounded - part) < 1.5 for rounded, part in zip(whole, parts, strict=True))
+    # rounded to the nearest, or down as a score is: that may itself take a point, which one part then carries
+    for total in (round(sum(parts)), floor(sum(parts))):
+        whole = wording.whole_points(parts, total)
+        assert sum(whole) == total
+        assert all(abs(rounded - part) < 1.5 for rounded, part in zip(whole, parts, strict=True))
+
+
+def test_points_add_up_also_where_doubles_fall_just_short_of_a_whole_score():
+    assert wording.whole_points([700.0, 29.0], 728) == [700, 28]
+    assert wording.whole_points([700.0, 31.25, -2.25], 728) == [700, 31, -3]
 
 
 def test_the_sum_runs_from_start_over_what_helped_and_lowered_to_the_score(record):
@@ -187,6 +209,27 @@ def test_the_score_from_which_there_are_offers_is_where_the_cap_breaks_even(reco
     assert wording.smallest_score_offered(policy) == 696
 
 
+def at(record, points):
+    """The score of a record with its start moved, so that it is this many points."""
+    score = record.score
+    base = score.base_points + points - score.shown
+    return replace(score, base_points=base, before_clipping=points, shown=points)
+
+
+def test_a_score_just_below_the_cut_off_does_not_read_as_if_it_reached_it(record, refused):
+    history = tuple(PastScore(date(2025, month, 1), 695.6, 5, "4") for month in (2, 3))
+    made = refused("decline", "price", "score", score=at(record(), 695.6), history=history)
+    assert wording.what_would_help(made) == ["A score of 696 or more: from there on we can offer."]
+    steps = wording.sum_of_points(made.score)
+    assert sum(step.points for step in steps[:-1]) == steps[-1].points == 695
+    assert "clipped" not in {step.kind for step in steps}
+    text, page = to_text(made), to_html(made)
+    assert "YOUR SCORE: 695 " in text and "2025-03-01   695  grade 5" in text
+    assert '<div class="score"><b>695</b>' in page and 'class="mark">695<' in page
+    # the only 696 is the score from which there are offers, in both widths of the picture and in the advice
+    assert text.count("696") == 1 and page.count("696") == page.count("offers from 696") + 1 == 3
+
+
 def test_a_higher_first_cap_names_the_smallest_loan_that_raises_it(record):
     first, again = wording.what_would_help(record())
     # 1.5 times 34,000 is the first whole thousand above 50,000
@@ -218,6 +261,28 @@ def test_a_refusal_by_price_says_what_the_rate_would_have_been(refused):
     said = plain(wording.deciding_reason(made))
     assert "We never charge more than 0.06 % a day." in said and "charge 0.113 % a day" in said
     assert wording.what_would_help(made) == ["A score of 696 or more: from there on we can offer."]
+
+
+@pytest.mark.parametrize(
+    ("needed", "told"),
+    [(0.000600004, "0.0601 %"), (0.00060049, "0.0601 %"), (0.0006004, "0.0601 %"), (0.0007, "0.07 %")],
+)
+def test_the_rate_that_would_be_needed_reads_larger_than_the_cap(refused, needed, told):
+    said = plain(wording.deciding_reason(refused("decline", "price", "score", break_even_daily_rate=needed)))
+    assert "We never charge more than 0.06 % a day." in said and f"we would have to charge {told} a day" in said
+
+
+def test_a_score_alone_is_promised_to_help_only_where_the_limit_would_not_refuse(refused):
+    terms = (LimitTerm("smallest_blocks", 99_999), LimitTerm("thin_file", None), LimitTerm("ceiling", 100_000_000))
+    (said,) = wording.what_would_help(refused("decline", "price", "score", terms=terms))
+    assert plain(said) == (
+        "A score of 696 or more. It is not the only reason, so more has to change. Your limit would come to less than"
+        " 1,000 yuan, the smallest that we offer: 2 times the sales of your second weakest 30 days."
+    )
+    enough = (LimitTerm("smallest_blocks", 100_000), *terms[1:])
+    assert wording.what_would_help(refused("decline", "price", "score", terms=enough)) == [
+        "A score of 696 or more: from there on we can offer."
+    ]
 
 
 def test_a_late_payer_is_told_so_and_what_ends_it(refused):
@@ -253,6 +318,16 @@ def test_families_are_given_with_their_largest_figure(record):
     assert [plain(sentence) for sentence in wording.family_reasons(record())] == [
         "Refunds: refunds over paid orders, last 90 days: 8.3 %"
     ]
+
+
+@pytest.mark.parametrize("write", [to_text, to_html])
+def test_families_are_told_where_there_is_no_offer(record, refused, write):
+    reasons = record().reasons
+    told = plain(write(refused("decline", "price", reasons=reasons)))
+    assert "what lowered your score most" in told.lower()
+    assert "Refunds: refunds over paid orders, last 90 days: 8.3 %" in told
+    assert "what lowered your score most" not in write(record()).lower()
+    assert "what lowered your score most" not in write(refused("decline", "past_due", "past_due")).lower()
 
 
 def test_a_family_that_added_points_is_never_told_as_what_lowered_the_score(record, refused):
