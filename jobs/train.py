@@ -62,7 +62,8 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
     made_by = _training_set(lake)
     check(settings.tracking_uri)
     key = pseudonym_key(lake)
-    request = {"training_set": made_by.run_id, "plan": repr(plan), "policy": policy.digest(), "trainer": trainer}
+    newest_features = _newest_features(lake)
+    request = _request(made_by, plan, policy, trainer, newest_features)
     asked = json.dumps(request, sort_keys=True)
     # judged beside the champion: under another one the same rows make another version, but for the champion itself
     standing = champions(lake)
@@ -103,7 +104,7 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
                     smallest_score_offered(policy),
                     policy.grades.edges,
                     champion.pipeline if champion else None,
-                    _snapshot(run),
+                    _snapshot(run, newest_features),
                 )
                 found = _under_pseudonyms(found, key)
                 figures = figures_of(found, champion.version if champion else None)
@@ -132,6 +133,21 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
         }
         run.publish()
     return _report(found, fit, f"{settings.model} {version}", card)
+
+
+def _request(
+    made_by: Published, plan: Plan, policy: Policy, trainer: str, newest_features: Published | None
+) -> dict[str, str | None]:
+    """All that decides what a version is and how it is judged, but for the champion."""
+    return {
+        "training_set": made_by.run_id,
+        "plan": repr(plan),
+        "policy": policy.digest(),
+        "trainer": trainer,
+        # the gate adverse-impact and the shifts go by them
+        "features": newest_features.run_id if newest_features else None,
+        "code": code_version(),
+    }
 
 
 _CHANGES = {
@@ -214,9 +230,13 @@ def _champion(lake: Lake) -> tuple[Loaded | None, list[str]]:
     return loaded, []
 
 
-def _snapshot(run: Run) -> DataFrame | None:
-    """The newest features of all sellers, to see how they have shifted and who would be approved; None before any."""
-    newest = run.lake.newest_run("features", catalogue=catalogue.digest())
+def _newest_features(lake: Lake) -> Published | None:
+    """The run that made the features of the newest day by this catalogue; None before any."""
+    return lake.newest_run("features", catalogue=catalogue.digest())
+
+
+def _snapshot(run: Run, newest: Published | None) -> DataFrame | None:
+    """The features that a run made of all sellers, to see how they have shifted and who would be approved."""
     if newest is None:
         return None
     newest_features = run.read(SELLER_FEATURES).filter(F.col("run_id") == newest.run_id)

@@ -81,9 +81,10 @@ def lake(spark: SparkSession, folder: Path) -> Lake:
     ingest(lake, load_source("marketplace"), str(folder / "world" / "deliveries"), None, TODAY, None, str(CLOSED))
     aggregate(lake, CLOSED)
     training_set_by_cohorts(lake, date(2020, 10, 1), date(2021, 9, 1), DEFINITION)
+    # before it is trained: after new features the same would be trained again
+    features(lake, AS_OF)
     train(lake, PLAN, "trainer", POLICY)
     promote(lake, "challenger", "officer", overrides_for(lake, 1), FIRST_NOON)
-    features(lake, AS_OF)
     shutil.copytree(lake.root, folder / "before-scoring" / "lake")
     score(lake, AS_OF)
     decide(lake, AS_OF, POLICY)
