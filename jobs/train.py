@@ -318,7 +318,8 @@ def _card(
             "known by": made_by.facts.get("known_by", "-"),
             "judged by": facts["judged_by"],
             "trained by": trainer,
-            "calibration": "affine on the margin, fitted on groups that the model did not see",
+            "calibration": "affine on the margin, fitted on each row's margin by a model of the other folds; the"
+            " registered model was fitted on all of them",
             "reference of the reasons": f"{reference.chosen}, {reference.sellers:,} rows" if reference else "none",
             facts["algorithm"]: facts["settings"],
             "catalogue": facts["catalogue"],
@@ -500,8 +501,8 @@ def command(
 ) -> Report:
     """Train a model on the newest training set and register it in MLflow as the challenger, with its card.
 
-    Trees are boosted on rows whose outcome was known by the day of training; their margin is calibrated on folds that
-    they did not see. A connected group is never in two folds.
+    Trees are boosted on all rows whose outcome was known by the day of training; their calibration is fitted on margins
+    that trees of the other folds gave. A connected group is never in two folds.
     """
     if tune is not None and trained_on is None:
         raise UserError("train --tune: settings are compared on later cohorts, and --cross-validate has none")

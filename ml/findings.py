@@ -8,6 +8,7 @@ from typing import Any
 
 from pyspark import StorageLevel
 from pyspark.ml import PipelineModel
+from pyspark.ml.regression import GeneralizedLinearRegressionModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -16,7 +17,8 @@ from ml.directions import Direction, directions
 from ml.evaluate import Counts, Evaluation, Interval, auc, count, count_by, difference_of_auc, evaluate
 from ml.fitting import BASELINE_LOG_ODDS, CHAMPION_LOG_ODDS, Fitted, Plan, log_odds_by
 from ml.pipeline import LOG_ODDS, PD
-from ml.reasons import Reference
+from ml.reasons import Reference, stage_of
+from ml.scorecard import Scorecard
 from ml.scoring import Scorer, mean_contributions, score, scorer
 from ml.stability import Shift, shifts
 from transforms.lending.scale import (
@@ -164,7 +166,7 @@ def findings(
         misses=misses,
         reference=reference,
         importance=importance or tuple((found.feature, abs(found.points)) for found in swept),
-        points=tuple(fit.scorecard.points()),
+        points=_points(fit, plan),
         checks=checks | _single_scores(fit),
         # of the features' range and of nobody: a real seller's row is no example
         example={found.feature: found.low for found in swept},
@@ -250,6 +252,14 @@ def _misses(judged: DataFrame) -> tuple[Miss, ...]:
     found = [("bad", row) for row in bads.select(*_KEY, LOG_ODDS).limit(_MISSES).collect()]
     found += [("not bad", row) for row in goods.select(*_KEY, LOG_ODDS).limit(_MISSES).collect()]
     return tuple(Miss(row["seller_id"], row["as_of"], went, _sigmoid(row[LOG_ODDS])) for went, row in found)
+
+
+def _points(fit: Fitted, plan: Plan) -> tuple[tuple[str, str, int, int, float, float, float], ...]:
+    if not isinstance(plan.algorithm, Scorecard):
+        return tuple(fit.scorecard.points())
+    # the model's score goes by the calibrated margin, the baseline's by its own
+    calibration = stage_of(fit.model, GeneralizedLinearRegressionModel)
+    return tuple(fit.scorecard.points(float(calibration.coefficients[0])))
 
 
 def _of_inputs(expected: Mapping[str, str | None], fit: Fitted) -> dict[str, str | None]:

@@ -183,14 +183,14 @@ def classifier(boosting: Boosting) -> GBTClassifier:
 
 
 def fit_calibration(rows: DataFrame) -> GeneralizedLinearRegressionModel:
-    """Fit log-odds of bad = intercept + slope * margin on rows that the trees did not see: `margin`, `bad`.
+    """Fit log-odds of bad = intercept + slope * margin on `margin` and `bad`, each margin by trees that did not see it.
 
     Raises UnfitError where the margin does not rank the rows at all: a slope of 0 or below.
     """
     fitted = fit_affine(rows)
     slope = float(fitted.coefficients.toArray()[0])
     if not slope > 0:
-        raise UnfitError(f"on rows that it did not see the model ranks no better than chance (slope {slope:.3f})")
+        raise UnfitError(f"on rows that they did not see the models rank no better than chance (slope {slope:.3f})")
     return fitted
 
 

@@ -21,7 +21,7 @@ from ml.algorithms import fit
 from ml.card.card import Card, plots_of, to_html, to_markdown
 from ml.cross_validate import calibrated_by_others, fit_both, judged_by_both, out_of_fold
 from ml.evaluate import BLOCKS, Counts, auc, count, evaluate, ks
-from ml.findings import Findings, Miss, Sample, _reference, _reweighted
+from ml.findings import Findings, Miss, Sample, _points, _reference, _reweighted
 from ml.fitting import Plan, fitted
 from ml.gates import gates
 from ml.pipeline import (
@@ -196,6 +196,25 @@ def test_cross_validated_rows_count_once_and_their_calibration_is_not_true_by_co
         training = evaluate(count(fit.in_training))
     assert (found.rows, found.bads, found.bad_groups) == (training.rows, training.bads, training.bad_groups)
     assert abs(found.calibration_slope.value - 1) > 0.01 and abs(found.observed_to_expected.value - 1) > 0.001
+
+
+def test_the_points_of_a_scorecard_are_those_of_its_score(spark: SparkSession, rows: DataFrame, inputs: Inputs) -> None:
+    keep = ("seller_id", "as_of", "group_id", "bad", "indeterminate")
+    plan = Plan(Scorecard(), None, 2, 1)
+    with fitted(rows, inputs.features, plan, keep) as fit:
+        points = {(row[0], row[1]): row[-1] for row in _points(fit, plan)}
+        as_baseline = _points(fit, replace(plan, algorithm=BOOSTING))
+        kept = next(kept for kept in fit.scorecard.characteristics if kept.cuts)
+        # two rows on both sides of a cut, the same in all else
+        values = {name: 0.0 for name in inputs.features}
+        cut = kept.cuts[0]
+        sides = spark.createDataFrame([values | {kept.feature: cut}, values | {kept.feature: cut + 1e-6}])
+        scored = fit.model.transform(sides).select(kept.feature, score_of_log_odds(F.col("log_odds")).alias("score"))
+        low, high = (row["score"] for row in scored.orderBy(kept.feature).collect())
+    by_table = [points[kept.feature, label] for label in kept.labels()[:2]]
+    assert abs(high - low) > 5 and by_table[1] - by_table[0] == pytest.approx(high - low, abs=1e-9)
+    # beside trees it is no model: nothing is calibrated
+    assert as_baseline == tuple(fit.scorecard.points())
 
 
 def test_the_intercept_is_found_from_probabilities_that_are_far_off() -> None:
