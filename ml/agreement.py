@@ -93,9 +93,13 @@ def holm(tests: Sequence[float]) -> list[float]:
     return corrected
 
 
-def impact_ratio(found: Sequence[Agreement | Approved], attribute: str, least_rows: int) -> float | None:
-    """Lowest approval rate over the highest, of an attribute's values with enough rows; None where fewer than two."""
-    rates = [value.approved for value in found if value.attribute == attribute and value.rows >= least_rows]
+def approval_rates(found: Sequence[Agreement | Approved], attribute: str, least_rows: int) -> list[float]:
+    """Of an attribute's values with enough rows."""
+    return [value.approved for value in found if value.attribute == attribute and value.rows >= least_rows]
+
+
+def impact_ratio(rates: Sequence[float]) -> float | None:
+    """Lowest approval rate over the highest; None where there are fewer than two, or nobody is approved."""
     if len(rates) < 2 or max(rates) == 0:
         return None
     return min(rates) / max(rates)

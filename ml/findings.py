@@ -12,10 +12,11 @@ from pyspark.ml.regression import GeneralizedLinearRegressionModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from ml.agreement import Agreement, Approved, agreements, impact_ratio
+from ml.agreement import Agreement, Approved, agreements, approval_rates, impact_ratio
 from ml.directions import Direction, directions
 from ml.evaluate import Counts, Evaluation, Interval, auc, count, count_by, difference_of_auc, evaluate
 from ml.fitting import BASELINE_LOG_ODDS, CHAMPION_LOG_ODDS, Fitted, Plan, log_odds_by
+from ml.gates import LEAST_ROWS_FOR_IMPACT
 from ml.pipeline import LOG_ODDS, PD
 from ml.reasons import Reference, stage_of
 from ml.scorecard import Scorecard
@@ -39,7 +40,6 @@ NEAR_THE_CUT_OFF = 30
 """Points above the cut-off within which a seller is a reference."""
 LEAST_REFERENCES = 30
 """Where fewer are that near, the nearest of those who qualify."""
-LEAST_ROWS_FOR_IMPACT = 100
 _SWEPT_ROWS = 300
 _SCORED_SINGLY = 3
 _MISSES = 10
@@ -280,7 +280,8 @@ def _reasons(
     by: Scorer = scorer(fit.model, reference)
     total = F.aggregate(F.map_values("points"), F.col("base_points"), lambda so_far, points: so_far + points)
     found = (
-        score(fit.seen, by)
+        # unchecked: what is off is for the gate to tell
+        score(fit.seen, by, is_checked=False)
         .agg(
             F.max(F.abs(total - F.col("score_before_clipping"))).alias("off"),
             F.count(F.lit(1)).alias("rows"),
@@ -290,7 +291,7 @@ def _reasons(
     )
     sizes = {name: found[f"size {name}"] for name in fit.inputs.features}
     ranked = tuple(sorted(sizes.items(), key=lambda item: (-item[1], item[0])))
-    return reference, ranked, {"points_off_most": found["off"], "points_rows": found["rows"]}
+    return reference, ranked, {"points_off_most": _or_infinite(found["off"]), "points_rows": found["rows"]}
 
 
 def _reference(rows: DataFrame, model: PipelineModel, cut_off: int) -> Reference:
@@ -326,8 +327,13 @@ def _single_scores(fit: Fitted) -> dict[str, float]:
     off = 0.0
     for row in some:
         alone = fit.model.transform(spark.createDataFrame([row], schema)).select(PD).collect()[0][0]
-        off = max(off, abs(alone - together[row["seller_id"], row["as_of"]]))
+        off = max(off, _or_infinite(abs(alone - together[row["seller_id"], row["as_of"]])))
     return {"single_score_off_most": off, "single_score_rows": len(some)}
+
+
+def _or_infinite(off: float) -> float:
+    """How far something is off; NaN is as far as can be: `max` would lose it, and a figure of NaN is left out."""
+    return math.inf if math.isnan(off) else off
 
 
 def _spread(fit: Fitted, plan: Plan) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -408,7 +414,9 @@ def figures_of(found: Findings, champion: int | None) -> dict[str, float]:
             figures |= {f"{attribute}_tests": len(tests), f"{attribute}_tests_failed": sum(p < 0.05 for p in tests)}
     for attribute in FAIRNESS:
         # of those who were lent to most are approved in any group: it is among all that one may be turned away
-        ratio = impact_ratio(found.approved or found.agreements, attribute, LEAST_ROWS_FOR_IMPACT)
+        rates = approval_rates(found.approved or found.agreements, attribute, LEAST_ROWS_FOR_IMPACT)
+        figures[f"impact_groups_{attribute}"] = len(rates)
+        ratio = impact_ratio(rates)
         if ratio is not None:
             figures[f"adverse_impact_{attribute}"] = ratio
     judged_directions = [direction for direction in found.directions if direction.expected is not None]

@@ -7,6 +7,8 @@ then needs an override with a reason, one for each gate.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from transforms.outcomes.segments import FAIRNESS
+
 PASS, FAIL, INSUFFICIENT = "pass", "fail", "insufficient evidence"
 
 LEAST_BAD_GROUPS = 200
@@ -17,6 +19,8 @@ SLOPE_WITH_MANY_BADS = (0.8, 1.25)
 """With many bads the interval is so narrow that a slope off by little would fail."""
 LEAST_IMPACT_RATIO = 0.8
 """Four fifths of the most approved group's rate [29 CFR 1607.4(D)]."""
+LEAST_ROWS_FOR_IMPACT = 100
+"""Of a group, for its approval rate to count."""
 MOST_OFF_POINTS = 1e-6
 SIGNIFICANCE = 0.05
 
@@ -168,18 +172,34 @@ def _directions(figures: Figures) -> Gate:
     constant = figures.get("directions_unswept", 0.0)
     if constant:
         evidence += f"; {constant:.0f} more are the same wherever they are known, and cannot be swept"
+    if not swept:
+        return Gate("directions", INSUFFICIENT, evidence)
     return _rests_on_bads(figures, "directions", against == 0, evidence)
 
 
 def _adverse_impact(figures: Figures) -> Gate:
-    ratios = {
-        name.removeprefix("adverse_impact_"): value
-        for name, value in figures.items()
-        if name.startswith("adverse_impact_")
-    }
-    if not ratios:
-        return Gate("adverse-impact", INSUFFICIENT, "no two groups of a region or owner type are large enough")
-    told = ", ".join(f"by {name.replace('_', ' ')} {value:.2f}" for name, value in sorted(ratios.items()))
-    whose = "of all sellers" if figures.get("impact_of_all_sellers") else "of the rows judged, who were lent to"
-    evidence = f"lowest approval rate over the highest, {whose}: {told}; wants {LEAST_IMPACT_RATIO:g}"
-    return _judged("adverse-impact", min(ratios.values()) >= LEAST_IMPACT_RATIO, evidence)
+    ratios, measured, words, is_nobody_approved = [], [], [], False
+    for attribute in FAIRNESS:
+        by = f"by {attribute.replace('_', ' ')}"
+        ratio, groups = figures.get(f"adverse_impact_{attribute}"), figures.get(f"impact_groups_{attribute}")
+        if ratio is not None:
+            ratios.append(ratio)
+            measured.append(f"{by} {ratio:.2f}")
+        elif groups is None:
+            # of a version that was registered before the groups were counted
+            words.append(f"{by} not measured")
+        elif groups < 2:
+            words.append(f"{by} not measured: fewer than two groups of {LEAST_ROWS_FOR_IMPACT} and more")
+        else:
+            is_nobody_approved = True
+            words.append(f"{by} not measured: nobody is approved in any group of {LEAST_ROWS_FOR_IMPACT} and more")
+    if ratios:
+        whose = "of all sellers" if figures.get("impact_of_all_sellers") else "of the rows judged, who were lent to"
+        words.insert(
+            0, f"lowest approval rate over the highest, {whose}: {', '.join(measured)}; wants {LEAST_IMPACT_RATIO:g}"
+        )
+    evidence = "; ".join(words)
+    holds = min(ratios, default=0.0) >= LEAST_IMPACT_RATIO
+    if not ratios or (holds and is_nobody_approved):
+        return Gate("adverse-impact", INSUFFICIENT, evidence)
+    return _judged("adverse-impact", holds, evidence)

@@ -10,9 +10,10 @@ from pyspark.ml import PipelineModel
 from pyspark.ml.feature import SQLTransformer
 from pyspark.sql import SparkSession
 
-from ml.agreement import Agreement, holm, impact_ratio, jeffreys
+from ml.agreement import Agreement, Approved, approval_rates, holm, impact_ratio, jeffreys
 from ml.directions import Direction, directions
-from ml.evaluate import BLOCKS, Counts, difference_of_auc
+from ml.evaluate import BLOCKS, Counts, difference_of_auc, evaluate
+from ml.findings import Findings, Sample, figures_of
 from ml.gates import gates
 from ml.stability import ALARM, alarm_above, psi, shifts
 from transforms.lending.scale import POINTS_PER_LOG_ODDS
@@ -76,8 +77,62 @@ def agreement(value: str, rows: int, approved: float) -> Agreement:
 
 def test_impact_is_of_groups_that_are_large_enough() -> None:
     found = [agreement("a", 500, 0.8), agreement("b", 400, 0.5), agreement("c", 20, 0.1)]
-    assert impact_ratio(found, "region", 100) == pytest.approx(0.625)
-    assert impact_ratio(found[:1], "region", 100) is None and impact_ratio(found, "owner_type", 100) is None
+    assert approval_rates(found, "region", 100) == [0.8, 0.5] and approval_rates(found, "owner_type", 100) == []
+    assert impact_ratio([0.8, 0.5]) == pytest.approx(0.625)
+    assert impact_ratio([0.8]) is None and impact_ratio([]) is None and impact_ratio([0.0, 0.0]) is None
+
+
+@pytest.mark.parametrize(
+    ("by_region", "by_owner_type", "verdict", "told"),
+    [
+        ((0.8, 0.7), (0.6, 0.6), "pass", "by region 0.88, by owner type 1.00; wants 0.8"),
+        ((0.8, 0.7), (0.6,), "pass", "wants 0.8; by owner type not measured: fewer than two groups of 100 and more"),
+        ((0.8, 0.3), (0.6,), "fail", "wants 0.8; by owner type not measured: fewer than two groups of 100 and more"),
+        ((0.8, 0.7), (0.0, 0.0), "insufficient evidence", "; by owner type not measured: nobody is approved in any"),
+        ((0.0, 0.0), (0.0,), "insufficient evidence", "by region not measured: nobody is approved in any group of 100"),
+        (
+            (),
+            (0.5,),
+            "insufficient evidence",
+            "by region not measured: fewer than two groups of 100 and more; by own",
+        ),
+    ],
+)
+def test_an_attribute_whose_impact_cannot_be_measured_is_named_with_why(
+    by_region: tuple[float, ...], by_owner_type: tuple[float, ...], verdict: str, told: str
+) -> None:
+    day = date(2024, 1, 1)
+    approved = tuple(
+        Approved(attribute, str(place), day, 100, rate)
+        for attribute, rates in (("region", by_region), ("owner_type", by_owner_type))
+        for place, rate in enumerate(rates)
+    )
+    gate = next(gate for gate in gates(figures_of(found_of(approved), None)) if gate.gate == "adverse-impact")
+    assert gate.verdict == verdict and told in gate.evidence, gate.evidence
+    assert ("of all sellers" in gate.evidence) == ("wants" in gate.evidence)
+
+
+def found_of(approved: tuple[Approved, ...]) -> Findings:
+    """Findings of a version of which nothing but this is known."""
+    nothing = Counts(np.zeros(1), np.ones((BLOCKS, 1)), np.ones((BLOCKS, 1)), 0)
+    sample = Sample("", "", nothing, evaluate(nothing), None)
+    return Findings(
+        samples=(sample, sample),
+        fold_aucs=(),
+        repeat_aucs=(),
+        agreements=(),
+        approved=approved,
+        shifts=(),
+        directions=(),
+        unswept=(),
+        reweighted=None,
+        misses=(),
+        reference=None,
+        importance=(),
+        points=(),
+        checks={},
+        example={},
+    )
 
 
 @pytest.mark.parametrize(
@@ -133,7 +188,11 @@ MANY = {"evaluated_bad_groups": 250.0, "evaluated_bads": 600.0}
         ("adverse-impact", {}, None, "insufficient evidence"),
         ("contributions", {"points_off_most": 1e-3, "points_rows": 9}, None, "fail"),
         ("single-score", {"single_score_off_most": 1e-16, "single_score_rows": 3}, None, "fail"),
+        ("contributions", {"points_off_most": math.inf, "points_rows": 9}, None, "fail"),
+        ("single-score", {"single_score_off_most": math.inf, "single_score_rows": 3}, None, "fail"),
         ("directions", {"directions_swept": 40, "directions_reversed": 1}, None, "fail"),
+        ("directions", {"directions_swept": 1, "directions_reversed": 0}, None, "pass"),
+        ("directions", {"directions_swept": 0, "directions_reversed": 0}, None, "insufficient evidence"),
         ("auc-against-champion", {}, None, "pass"),
         ("auc-against-champion", {"champion_version": 1.0}, 2, "insufficient evidence"),
     ],

@@ -10,19 +10,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from pyspark.ml import PipelineModel
+from pyspark.ml.feature import SQLTransformer
 from pyspark.ml.functions import array_to_vector
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from conf.errors import UserError
+from ml import findings as module_of_findings
 from ml import pipeline
 from ml.agreement import Approved, agreements
 from ml.algorithms import fit
 from ml.card.card import Card, plots_of, to_html, to_markdown
 from ml.cross_validate import calibrated_by_others, fit_both, judged_by_both, out_of_fold
 from ml.evaluate import BLOCKS, Counts, auc, count, evaluate, ks
-from ml.findings import Findings, Miss, Sample, _points, _reference, _reweighted
-from ml.fitting import Plan, fitted
+from ml.findings import Findings, Miss, Sample, _points, _reasons, _reference, _reweighted, _single_scores
+from ml.fitting import Fitted, Plan, fitted
 from ml.gates import gates
 from ml.pipeline import (
     MARGIN,
@@ -34,9 +37,10 @@ from ml.pipeline import (
     usable_inputs,
     whole_model,
 )
+from ml.reasons import Reference
 from ml.registry import Delta, Evidence, load, register, resolve, set_champion
-from ml.scorecard import Scorecard
-from ml.scoring import scorer
+from ml.scorecard import FittedScorecard, Scorecard
+from ml.scoring import Scorer, scorer
 from ml.split import fold_of
 from ml.xgboosting import XGBoosting
 from transforms.lending.scale import AVERAGE, JUST_QUALIFY, score_of_log_odds
@@ -80,6 +84,14 @@ def rows(spark: SparkSession) -> Iterator[DataFrame]:
 @pytest.fixture(scope="module")
 def inputs(rows: DataFrame) -> Inputs:
     return usable_inputs(rows, FEATURES)
+
+
+@pytest.fixture(scope="module")
+def small(rows: DataFrame, inputs: Inputs) -> Fitted:
+    """A boosted model that has judged nothing yet."""
+    trees, scorecard = fit_both(rows, inputs, BOOSTING)
+    model = whole_model(trees, fit_calibration(judged_by_both(rows, trees, scorecard, inputs)))
+    return Fitted(model, inputs, FittedScorecard(scorecard, ()), rows, rows, rows, rows)
 
 
 def test_features_that_tell_nothing_are_left_out_and_unknown_ones_get_a_flag(inputs: Inputs) -> None:
@@ -206,7 +218,7 @@ def test_the_points_of_a_scorecard_are_those_of_its_score(spark: SparkSession, r
         as_baseline = _points(fit, replace(plan, algorithm=BOOSTING))
         kept = next(kept for kept in fit.scorecard.characteristics if kept.cuts)
         # two rows on both sides of a cut, the same in all else
-        values = {name: 0.0 for name in inputs.features}
+        values = dict.fromkeys(inputs.features, 0.0)
         cut = kept.cuts[0]
         sides = spark.createDataFrame([values | {kept.feature: cut}, values | {kept.feature: cut + 1e-6}])
         scored = fit.model.transform(sides).select(kept.feature, score_of_log_odds(F.col("log_odds")).alias("score"))
@@ -249,6 +261,30 @@ def test_the_reference_is_of_sellers_who_just_qualify_or_says_that_it_is_of_all(
         627: (AVERAGE, "all sellers of the training rows", some.count()),
     }
     some.unpersist()
+
+
+@pytest.mark.parametrize("added", [0.0, 1e-3, math.nan])
+def test_points_that_do_not_add_up_fail_the_gate_with_their_figure(
+    small: Fitted, monkeypatch: pytest.MonkeyPatch, added: float
+) -> None:
+    def moved(model: PipelineModel, reference: Reference) -> Scorer:
+        told = scorer(model, reference)
+        return replace(told, base_points=told.base_points + added)
+
+    monkeypatch.setattr(module_of_findings, "scorer", moved)
+    _, _, checks = _reasons(small, Plan(BOOSTING, None, 2, 1), 600)
+    gate = next(gate for gate in gates(checks) if gate.gate == "contributions")
+    assert gate.verdict == ("fail" if added else "pass")
+    told = {0.0: pytest.approx(0, abs=1e-9), 1e-3: pytest.approx(1e-3, rel=1e-3)}.get(added, math.inf)
+    assert checks == {"points_off_most": told, "points_rows": 600} and "in 600 rows" in gate.evidence
+
+
+def test_a_probability_that_is_no_number_fails_the_gate(small: Fitted) -> None:
+    assert _single_scores(small) == {"single_score_off_most": 0, "single_score_rows": 3}
+    nobody = SQLTransformer(statement="select *, double('NaN') as prediction from __THIS__")
+    found = _single_scores(replace(small, model=PipelineModel([nobody])))
+    assert found == {"single_score_off_most": math.inf, "single_score_rows": 3}
+    assert [gate.verdict for gate in gates(found) if gate.gate == "single-score"] == ["fail"]
 
 
 def _with_log_odds(judged: DataFrame) -> DataFrame:
