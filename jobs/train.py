@@ -28,7 +28,7 @@ from jobs.pages.wording import smallest_score_offered
 from ml.algorithms import ALGORITHMS, name_of, packages_of, settings_of
 from ml.card.card import Card, plots_of, to_html, to_markdown
 from ml.cross_validate import KEPT
-from ml.findings import Findings, figures_of, findings, spread_in_words, tables_of
+from ml.findings import Champion, Findings, figures_of, findings, spread_in_words, tables_of
 from ml.fitting import Fitted, Plan, fitted, problems_of
 from ml.gates import too_few_bads
 from ml.pipeline import SMALL_SAMPLE, Boosting, UnfitError
@@ -91,6 +91,7 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
             problems = problems_of(rows, MODEL_INPUTS, plan)
             if problems:
                 raise UserError([f"train: {problem}" for problem in problems])
+            rival, incomparable = _rival(lake, champion, rows, plan)
             tuning = None
             if plan.tries and plan.trained_on is not None:
                 tuning = tuned(rows, MODEL_INPUTS, plan.algorithm, plan.tries, plan.trained_on)
@@ -103,13 +104,13 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
                     {name: BY_NAME[name].risk for name in MODEL_INPUTS},
                     smallest_score_offered(policy),
                     policy.grades.edges,
-                    champion.pipeline if champion else None,
+                    rival,
                     _snapshot(run, newest_features),
                 )
                 found = _under_pseudonyms(found, key)
                 figures = figures_of(found, champion.version if champion else None)
                 facts = _facts(plan, made_by, policy)
-                since = unjudged or _since(lake, champion, fit, facts)
+                since = unjudged or [*_since(lake, champion, fit, facts), *incomparable]
                 card = _card(run, fit, found, plan, facts, figures, made_by, trainer, since, tuning)
                 version, mlflow_run = register(
                     settings.tracking_uri,
@@ -230,6 +231,31 @@ def _champion(lake: Lake) -> tuple[Loaded | None, list[str]]:
     return loaded, []
 
 
+def _rival(lake: Lake, champion: Loaded | None, rows: DataFrame, plan: Plan) -> tuple[Champion | None, list[str]]:
+    """The champion as far as it can be judged on cohorts that it did not train on, and on what it cannot, with why."""
+    if champion is None:
+        return None, []
+    its = f"The champion, version {champion.version},"
+    if plan.trained_on is None:
+        return None, [
+            f"{its} was not judged: no cohort of a cross-validated version is later than all that trained it."
+        ]
+    told = training_of(lake, champion.version, signed_run(lake)).arguments.get("trained_on")
+    if told is None:
+        return None, [f"{its} was cross-validated on all rows of its set, and was not judged: it trained on them."]
+    trained_on = date.fromisoformat(told)
+    newest = rows.agg(F.max("as_of")).collect()[0][0]
+    if newest < trained_on:
+        why = f"trained on outcomes known by {trained_on}, and no cohort is from that day on"
+        return None, [f"{its} {why}: it was not judged."]
+    rival = Champion(champion.pipeline, trained_on)
+    if trained_on <= plan.trained_on:
+        return rival, []
+    return rival, [
+        f"{its} trained on outcomes known by {trained_on}: it is compared on cohorts from that day on alone."
+    ]
+
+
 def _newest_features(lake: Lake) -> Published | None:
     """The run that made the features of the newest day by this catalogue; None before any."""
     return lake.newest_run("features", catalogue=catalogue.digest())
@@ -244,20 +270,25 @@ def _snapshot(run: Run, newest: Published | None) -> DataFrame | None:
 
 
 def funnel(lake: Lake, read: Callable[[Table], DataFrame], made_by: Published) -> list[tuple[str, int]]:
-    """Seller-months from all to those with a known outcome, then the sellers decided on as of the newest day."""
+    """Seller-months from all to those with a known outcome, as known when the set was made; then the sellers decided on
+    as of the newest day.
+    """
     outcomes = read(OUTCOMES).filter(F.col("run_id") == made_by.run_id)
     figures = [F.count(F.lit(1)).alias("all sellers, each month")]
     if "definition_as_json" in made_by.facts:
         definition = OutcomeDefinition.model_validate_json(made_by.facts["definition_as_json"])
+        events, kinds = read(LOAN_EVENTS), list(lake.kinds_told())
+        if "known_by" in made_by.facts:
+            # as the outcomes, which no later news has changed
+            known_by = date.fromisoformat(made_by.facts["known_by"])
+            events, kinds = events.filter(F.col("arrival_day") < F.lit(known_by)), lake.kinds_told_before(known_by)
         told = {
             kind: name
             for kind, name in (("applied", "asked for a loan"), ("approved", "were approved one"))
-            if f"loan_event.{kind}" in lake.kinds_told()
+            if f"loan_event.{kind}" in kinds
         }
         if told:
-            at_the_door = _at_the_door(
-                read(LOAN_EVENTS), outcomes.select("as_of").distinct(), definition.draw_days, list(told)
-            )
+            at_the_door = _at_the_door(events, outcomes.select("as_of").distinct(), definition.draw_days, list(told))
             outcomes = outcomes.join(at_the_door, ["seller_id", "as_of"], "left")
         days = f"in the {definition.draw_days} days after"
         figures += [F.count_if(F.col(kind) > 0).alias(f"{name} {days}") for kind, name in told.items()]

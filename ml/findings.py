@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import date
 from statistics import mean, stdev
 from typing import Any
 
@@ -47,6 +48,15 @@ _KEY = ("seller_id", "as_of")
 
 
 @dataclass(frozen=True)
+class Champion:
+    """The version that scores now, to be judged beside another one."""
+
+    model: PipelineModel
+    trained_on: date
+    """It trained on outcomes known by this day: on no cohort from it on."""
+
+
+@dataclass(frozen=True)
 class Sample:
     """One sample that the model was judged on, with other models on the same rows."""
 
@@ -59,6 +69,7 @@ class Sample:
     less_baseline: Interval | None = None
     """AUC of the model less that of the scorecard."""
     champion: Evaluation | None = None
+    """On those of the rows that it did not train on."""
     less_champion: Interval | None = None
 
 
@@ -127,19 +138,18 @@ def findings(
     expected: Mapping[str, str | None],
     cut_off: int,
     edges: Sequence[float],
-    champion: PipelineModel | None,
+    champion: Champion | None,
     snapshot: DataFrame | None,
 ) -> Findings:
     """Judge a fitted version.
 
     `rows` is the whole training set with its features; `expected` says by feature how risk moves with it; `cut_off` is
-    the smallest score that an offer is made at, `edges` the policy's between grades; `snapshot` has the newest
-    features of all sellers, with the columns of FAIRNESS.
+    the smallest score that an offer is made at, `edges` the policy's between grades; the champion is judged on cohorts
+    that it did not train on; `snapshot` has the newest features of all sellers, with the columns of FAIRNESS.
     """
     judged = fit.judged
     if champion is not None and not plan.is_cross_validated:
-        later = rows.join(judged.select(*_KEY), list(_KEY), "left_semi")
-        judged = judged.join(log_odds_by(later, champion, CHAMPION_LOG_ODDS), list(_KEY), "inner")
+        judged = _beside(champion, judged, rows)
     judged = judged.persist(StorageLevel.MEMORY_AND_DISK)
     try:
         samples = _samples(fit, plan, judged)
@@ -173,6 +183,13 @@ def findings(
     )
 
 
+def _beside(champion: Champion, judged: DataFrame, rows: DataFrame) -> DataFrame:
+    """The judged rows with the champion's log-odds: null where it may have trained on them, and would look too good."""
+    unseen = rows.filter(F.col("as_of") >= F.lit(champion.trained_on))
+    unseen = unseen.join(judged.select(*_KEY), list(_KEY), "left_semi")
+    return judged.join(log_odds_by(unseen, champion.model, CHAMPION_LOG_ODDS), list(_KEY), "left")
+
+
 def _samples(fit: Fitted, plan: Plan, judged: DataFrame) -> tuple[Sample, ...]:
     training = _sample(IN_TRAINING, "rows with a known outcome; indeterminate ones trained nothing", fit.in_training)
     if plan.is_cross_validated:
@@ -185,11 +202,14 @@ def _samples(fit: Fitted, plan: Plan, judged: DataFrame) -> tuple[Sample, ...]:
 
 
 def _sample(name: str, meaning: str, judged: DataFrame) -> Sample:
-    def counts_by(column: str) -> Counts:
-        return count(judged.select("group_id", "bad", F.col(column).alias(LOG_ODDS)))
+    def counts_by(rows: DataFrame, column: str) -> Counts:
+        return count(rows.select("group_id", "bad", F.col(column).alias(LOG_ODDS)))
 
-    counts, baseline = counts_by(LOG_ODDS), counts_by(BASELINE_LOG_ODDS)
-    champion = counts_by(CHAMPION_LOG_ODDS) if CHAMPION_LOG_ODDS in judged.columns else None
+    counts, baseline = counts_by(judged, LOG_ODDS), counts_by(judged, BASELINE_LOG_ODDS)
+    champion = beside_it = None
+    if CHAMPION_LOG_ODDS in judged.columns:
+        compared = judged.filter(F.col(CHAMPION_LOG_ODDS).isNotNull())
+        champion, beside_it = counts_by(compared, CHAMPION_LOG_ODDS), counts_by(compared, LOG_ODDS)
     return Sample(
         name,
         meaning,
@@ -198,7 +218,7 @@ def _sample(name: str, meaning: str, judged: DataFrame) -> Sample:
         evaluate(baseline),
         difference_of_auc(counts, baseline),
         evaluate(champion) if champion else None,
-        difference_of_auc(counts, champion) if champion else None,
+        difference_of_auc(beside_it, champion) if champion and beside_it else None,
     )
 
 
@@ -399,6 +419,7 @@ def figures_of(found: Findings, champion: int | None) -> dict[str, float]:
         intervals["auc_less_scorecard"] = judged.less_baseline
     if judged.champion is not None and judged.less_champion is not None and champion is not None:
         figures |= {"champion_version": champion, **_figures_of_other("champion", judged.champion)}
+        figures["champion_bad_groups"] = judged.champion.bad_groups
         intervals["champion_auc_difference"] = judged.less_champion
     if found.reweighted is not None:
         figures |= {"approved_at_random": found.reweighted.at_random, "effective_rows": found.reweighted.effective_rows}

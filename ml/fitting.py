@@ -57,7 +57,8 @@ def problems_of(rows: DataFrame, candidates: Sequence[str], plan: Plan) -> list[
     is_seen = F.lit(True) if plan.trained_on is None else F.col("known_on") <= F.lit(plan.trained_on)
     is_later = F.lit(False) if plan.trained_on is None else F.col("as_of") >= F.lit(plan.trained_on)
     trains = is_seen & ~F.col("indeterminate")
-    fold = fold_of(plan.folds, 1)
+    # each repeat places the groups anew
+    folds = {repeat: fold_of(plan.folds, 1, repeat) for repeat in range(plan.repeats)}
 
     numbers = [name for name in candidates if name in rows.columns]
     found = rows.agg(
@@ -65,8 +66,11 @@ def problems_of(rows: DataFrame, candidates: Sequence[str], plan: Plan) -> list[
         F.count_if(trains & (F.col("bad") == 1)).alias("bad"),
         F.count_if(is_later).alias("later"),
         F.count_distinct(F.when(trains, F.col("group_id"))).alias("groups"),
-        F.count_distinct(F.when(trains & (F.col("bad") == 1), fold)).alias("folds with bads"),
-        F.count_distinct(F.when(trains & (F.col("bad") == 0), fold)).alias("folds with goods"),
+        *(
+            F.size(F.collect_set(F.when(trains & (F.col("bad") == bad), fold))).alias(f"folds {bad} {repeat}")
+            for repeat, fold in folds.items()
+            for bad in (0, 1)
+        ),
         *(
             F.count_if(F.abs(F.col(name).cast("double")) == F.lit(float("inf"))).alias(f"infinite {name}")
             for name in numbers
@@ -85,7 +89,7 @@ def problems_of(rows: DataFrame, candidates: Sequence[str], plan: Plan) -> list[
         problems.append(f"all {found[only]} rows{known_by} are {only}: no {none} outcome, there is nothing to learn")
     elif found["groups"] < plan.folds:
         problems.append(f"{found['groups']} groups of sellers in {plan.folds} folds: want fewer folds, or more rows")
-    elif min(found["folds with bads"], found["folds with goods"]) < 2:
+    elif min(found[f"folds {bad} {repeat}"] for repeat in folds for bad in (0, 1)) < 2:
         problems.append("all bads, or all goods, are in one fold: the models of the others have nothing to learn")
     if plan.trained_on is not None and not found["later"]:
         problems.append(f"no cohort from {plan.trained_on} on has a known outcome: nothing to test on, out of time")

@@ -88,9 +88,8 @@ def _against_champion(figures: Figures, champion: int | None) -> Gate:
     compared = figures.get("champion_version")
     if compared != champion:
         with_whom = "no champion" if compared is None else f"version {compared:.0f}"
-        return Gate(
-            gate, INSUFFICIENT, f"compared with {with_whom}, but version {champion} scores now: train again to compare"
-        )
+        what_to_do = "train again to compare" + (", unless its card says why it cannot be" if compared is None else "")
+        return Gate(gate, INSUFFICIENT, f"compared with {with_whom}, but version {champion} scores now: {what_to_do}")
     low = figures.get("champion_auc_difference_low")
     if low is None:
         return Gate(gate, INSUFFICIENT, "not measured")
@@ -99,7 +98,9 @@ def _against_champion(figures: Figures, champion: int | None) -> Gate:
         f"AUC less that of version {champion} on the same rows: {value:+.3f} ({low:+.3f} to {high:+.3f}),"
         f" wants above -{MOST_WORSE_THAN_CHAMPION}"
     )
-    return _rests_on_bads(figures, gate, low > -MOST_WORSE_THAN_CHAMPION, evidence)
+    # of the rows that both were judged on: they may be fewer than those of the other gates
+    groups = figures.get("champion_bad_groups", figures.get("evaluated_bad_groups", 0.0))
+    return _rests_on_bads({"evaluated_bad_groups": groups}, gate, low > -MOST_WORSE_THAN_CHAMPION, evidence)
 
 
 def _fall_of_auc(figures: Figures) -> Gate:

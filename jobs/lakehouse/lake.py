@@ -60,6 +60,7 @@ class Published:
     facts: Mapping[str, str]
     figures: Mapping[str, float]
     cost: Mapping[str, float] | None
+    arguments: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def as_of(self) -> date:

@@ -23,9 +23,21 @@ from ml.agreement import Approved, agreements
 from ml.algorithms import fit
 from ml.card.card import Card, plots_of, to_html, to_markdown
 from ml.cross_validate import calibrated_by_others, fit_both, judged_by_both, out_of_fold
-from ml.evaluate import BLOCKS, Counts, auc, count, evaluate, ks
-from ml.findings import Findings, Miss, Sample, _points, _reasons, _reference, _reweighted, _single_scores
-from ml.fitting import Fitted, Plan, fitted
+from ml.evaluate import BLOCKS, Counts, auc, count, difference_of_auc, evaluate, ks
+from ml.findings import (
+    Champion,
+    Findings,
+    Miss,
+    Sample,
+    _beside,
+    _points,
+    _reasons,
+    _reference,
+    _reweighted,
+    _sample,
+    _single_scores,
+)
+from ml.fitting import Fitted, Plan, fitted, problems_of
 from ml.gates import gates
 from ml.pipeline import (
     MARGIN,
@@ -285,6 +297,53 @@ def test_a_probability_that_is_no_number_fails_the_gate(small: Fitted) -> None:
     found = _single_scores(replace(small, model=PipelineModel([nobody])))
     assert found == {"single_score_off_most": math.inf, "single_score_rows": 3}
     assert [gate.verdict for gate in gates(found) if gate.gate == "single-score"] == ["fail"]
+
+
+def test_the_champion_is_compared_on_cohorts_that_it_did_not_train_on(spark: SparkSession) -> None:
+    chance = random.Random(7)
+    made = []
+    for number in range(400):
+        cohort = date(2024, 1 + number % 4, 1)
+        # of the cohorts that it trained on the champion knows everything
+        bad, risk = int(chance.random() < 0.3), chance.gauss(0, 1)
+        known = 10.0 * bad if cohort < date(2024, 3, 1) else -risk
+        made.append((f"s{number}", cohort, f"g{number}", bad, risk + bad, 0.0, known))
+    schema = (
+        "seller_id string, as_of date, group_id string, bad int, log_odds double, baseline_log_odds double,"
+        " known double"
+    )
+    rows = spark.createDataFrame(made, schema).coalesce(1)
+    model = PipelineModel([SQLTransformer(statement="select seller_id, as_of, known as log_odds from __THIS__")])
+    judged = _beside(Champion(model, date(2024, 3, 1)), rows.drop("known"), rows)
+    found = _sample("out of time", "later cohorts", judged)
+    later = rows.filter("as_of >= '2024-03-01'")
+    alone = [count(later.select("group_id", "bad", F.col(name).alias("log_odds"))) for name in ("log_odds", "known")]
+    assert (found.model.rows, alone[1].rows) == (400, 200)
+    assert found.champion == evaluate(alone[1]) and found.champion.auc.value < 0.6
+    assert found.less_champion == difference_of_auc(*alone)
+
+
+def test_bads_that_are_all_in_one_fold_of_any_repeat_are_told(spark: SparkSession) -> None:
+    names = spark.range(40).select(F.concat(F.lit("g"), F.col("id")).alias("group_id"))
+    placed = names.withColumns({"first": fold_of(2, 1, 0), "second": fold_of(2, 1, 1)}).collect()
+    # two groups that the second repeat puts together, and the first does not
+    apart = next(
+        (one["group_id"], other["group_id"])
+        for one in placed
+        for other in placed
+        if one["first"] != other["first"] and one["second"] == other["second"]
+    )
+    table = names.withColumns(
+        {
+            "bad": F.col("group_id").isin(*apart).cast("int"),
+            "as_of": F.lit(date(2024, 1, 1)),
+            "indeterminate": F.lit(False),
+            "sales": F.rand(1),
+        }
+    )
+    assert problems_of(table, ("sales",), Plan(BOOSTING, None, 2, 1)) == []
+    told = problems_of(table, ("sales",), Plan(BOOSTING, None, 2, 2))
+    assert len(told) == 1 and "are in one fold" in told[0]
 
 
 def _with_log_odds(judged: DataFrame) -> DataFrame:
