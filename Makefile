@@ -88,7 +88,7 @@ real: setup ## the same chain on real VAT invoices of 425 firms (INVOICES=folder
 	    then features --as-of 2020-03-01 \
 	    then score --as-of 2020-03-01 \
 	    then decide --as-of 2020-03-01 --policy no_loan_book \
-	    then record E1 --policy no_loan_book --format html --out demo/records/real-E1.html \
+	    then record E1 --format html --out demo/records/real-E1.html \
 	    then status
 	@echo
 	@echo 'Open: demo/records/real-E1.html'

@@ -12,6 +12,7 @@ from conf.errors import StepFailure, UserError
 from conf.policy import Policy, load_policy
 from jobs.lakehouse.champion import was_signed_off
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
+from jobs.lakehouse.decided import policy_of
 from jobs.lakehouse.lake import Lake, Published, Run
 from transforms.features.catalogue import BY_NAME
 from transforms.lending.decide import OUTCOMES, SCORED_COLUMNS
@@ -70,7 +71,6 @@ def decide(lake: Lake, as_of: date, policy: Policy) -> Report:
         run.figures = _figures(run, as_of)
         run.facts = {
             "policy": f"{policy.name} {policy.version}",
-            "policy_digest": policy.digest(),
             "policy_as_json": policy.to_json(),
             "scores_run_id": basis.scored_by.run_id,
             "features_run_id": basis.scored_by.facts["features_run_id"],
@@ -95,12 +95,6 @@ def _basis(lake: Lake, as_of: date, policy: Policy) -> Basis:
     return Basis(scored_by, comparable_before(as_of), comparable_before(long_ago))
 
 
-def policy_of(decided_by: Published) -> Policy | None:
-    """The policy that decided, as it was; None of decisions that are older than its being kept."""
-    told = decided_by.facts.get("policy_as_json")
-    return None if told is None else Policy.from_json(told)
-
-
 def _require_unedited(lake: Lake, policy: Policy) -> None:
     """Raise UserError where a policy of this name and version has decided, and said something else."""
     for run in lake.runs():
@@ -118,9 +112,8 @@ def _require_unedited(lake: Lake, policy: Policy) -> None:
 def _grades_mean_the_same(lake: Lake, decided: Published, scored_by: Published, policy: Policy) -> bool:
     """Whether grades of some decisions were cut at the policy's edges, by the model that scored."""
     then = policy_of(decided)
-    edges = decided.facts["policy_digest"] == policy.digest() if then is None else then.grades == policy.grades
     # by its MLflow run: in a registry that was lost and begun anew another model has the number
-    return edges and _model_of(lake, decided) == scored_by.facts["model_run_id"]
+    return then is not None and then.grades == policy.grades and _model_of(lake, decided) == scored_by.facts["model_run_id"]
 
 
 def _model_of(lake: Lake, decided: Published) -> str | None:

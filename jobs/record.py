@@ -11,8 +11,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.errors import UserError
-from conf.policy import Policy, load_policy
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
+from jobs.lakehouse.decided import policy_of
 from jobs.lakehouse.lake import Lake, Published
 from jobs.pages.html import to_html
 from jobs.pages.record import CreditRecord, MonthOfSales, PastScore, credit_record, to_json
@@ -29,16 +29,17 @@ DECIDE_FIRST = "Run `seller-credit decide --as-of DAY` first."
 WRITERS = {"text": to_text, "html": to_html, "json": to_json}
 
 
-def record(lake: Lake, seller: str, as_of: date | None, policy: Policy) -> CreditRecord:
-    """Read one seller's record: as of the newest day decided, or of one day. A few rows by key.
+def record(lake: Lake, seller: str, as_of: date | None) -> CreditRecord:
+    """Read one seller's record: as of the newest day decided, or of one day, told by the policy that decided.
 
-    Raises UserError where there is no such decision, or where it was made by another policy than `policy`.
+    A few rows by key. Raises UserError where there is no such decision.
     """
     decided_by = lake.require_run("decide", f"as_of={as_of}" if as_of else None, DECIDE_FIRST)
-    if decided_by.facts["policy_digest"] != policy.digest():
+    policy = policy_of(decided_by)
+    if policy is None:
         raise UserError(
-            f"{lake.root}: the decisions of {decided_by.as_of} were made by policy {decided_by.facts['policy']}, and"
-            f" {policy.name} {policy.version} is another or was edited since; name the one that decided: --policy"
+            f"{lake.root}: the policy that decided as of {decided_by.as_of} was not kept with the decisions then. Copy"
+            " it, raise the version of the copy, and decide that day again: `seller-credit decide --policy FILE`."
         )
     day = decided_by.as_of
     decision = _row(lake.read(DECISIONS), seller, day, decided_by.run_id)
@@ -139,7 +140,6 @@ def _newest_by_day(runs: Sequence[Published]) -> list[Published]:
 @click.option("--as-of", type=DAY, help="Decision of this day [default: the newest].")
 @click.option("--format", "form", type=click.Choice(sorted(WRITERS)), default="text", help="What is written.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file, not to the console.")
-@click.option("--policy", default="standard", metavar="NAME_OR_FILE", help="The policy that decided.")
 def command(
     invocation: Invocation,
     seller: str | None,
@@ -147,14 +147,13 @@ def command(
     as_of: date | None,
     form: str,
     out: Path | None,
-    policy: str,
 ) -> Report:
     """Write one seller's credit record: score, what helped and hurt, the offer and its cost, or why there is none."""
     if (seller is None) == (outcome is None):
         raise UserError("record: want either a seller's id or --first-with OUTCOME")
     lake = invocation.lake()
     seller = seller or first_with(lake, str(outcome), as_of)
-    page = WRITERS[form](record(lake, seller, as_of, load_policy(policy)))
+    page = WRITERS[form](record(lake, seller, as_of))
     if out is None:
         return Report("record", lines=[page])
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -69,4 +69,4 @@ lake.read(DECISIONS).where(f"as_of = '{as_of}'").groupBy("outcome", "refused_by"
 # COMMAND ----------
 
 seller = lake.read(DECISIONS).where(f"as_of = '{as_of}'").orderBy("outcome", "seller_id").first()["seller_id"]
-print(to_text(record(lake, seller, as_of, policy)))
+print(to_text(record(lake, seller, as_of)))

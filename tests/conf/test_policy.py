@@ -148,3 +148,9 @@ def test_a_policy_cannot_be_changed_once_it_is_read():
     policy: Policy = load_policy("standard")
     with pytest.raises(ValueError, match="frozen"):
         policy.version = 2  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", policy_names())
+def test_kept_as_json_it_says_the_same(name: str) -> None:
+    policy = load_policy(name)
+    assert Policy.from_json(policy.to_json()) == policy

@@ -265,11 +265,11 @@ def test_daily_does_a_day_and_the_record_tells_a_person(lake: Lake, folder: Path
     of_day = lake.read(DECISIONS).filter(F.col("as_of") == F.lit(AS_OF + timedelta(days=1)))
     outcome, seller = of_day.orderBy("outcome", "seller_id").select("outcome", "seller_id").first()
     assert first_with(lake, outcome, None) == seller
-    told = record(lake, seller, None, POLICY)
+    told = record(lake, seller, None)
     assert told.as_of == AS_OF + timedelta(days=1)
     assert told.is_simulated and told.lineage["model"] == "seller-credit 1"
     with pytest.raises(UserError, match="no seller of this id"):
-        record(lake, "nobody", None, POLICY)
+        record(lake, "nobody", None)
     rows = json.loads(status(lake).as_json())["rows"]
     assert {row["step"] for row in rows} >= {
         "ingest",
@@ -300,7 +300,7 @@ def test_the_notebook_runs_as_a_script(lake: Lake, folder: Path) -> None:
 def test_the_pages_hold_in_a_browser(lake: Lake, folder: Path) -> None:
     seller = lake.read(DECISIONS).orderBy("outcome", "seller_id").first()["seller_id"]
     page = folder / "record.html"
-    page.write_text(to_html(record(lake, seller, None, POLICY)), "utf-8")
+    page.write_text(to_html(record(lake, seller, None)), "utf-8")
     with mlflow_server(lake.settings.mlflow.tracking_uri, folder) as address, chromium() as browser:
         browser.get(page.as_uri())
         assert seller in browser.find_element("tag name", "body").text

@@ -19,6 +19,7 @@ from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS, 
 from transforms.tables.gold import SELLER_FEATURES
 from transforms.tables.silver import SELLER_GROUP
 
+pytestmark = pytest.mark.full  # two minutes: two closings; the same ledger is worked out without a lake in test_by_hand
 DAY_BEFORE = tiny.AS_OF - timedelta(days=1)
 
 

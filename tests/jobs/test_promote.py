@@ -14,8 +14,9 @@ from conf.errors import StepFailure, UserError
 from conf.policy import load_policy
 from jobs import promote as promotion
 from jobs import score as scoring
-from jobs.decide import _basis, _grades_mean_the_same, decide, policy_of
+from jobs.decide import _basis, _grades_mean_the_same, decide
 from jobs.lakehouse.champion import PROMOTION, ROLLBACK, champion, champions, gates_now, signed_run
+from jobs.lakehouse.decided import policy_of
 from jobs.lakehouse.lake import Lake
 from jobs.promote import promote, roll_back
 from jobs.review import review

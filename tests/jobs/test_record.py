@@ -51,7 +51,7 @@ def decided(lake: Lake, day: date, *decisions: dict[str, Any]) -> None:
         rows = [{"as_of": day, "run_id": run.run_id, **row} for row in decisions]
         table = lake.spark.createDataFrame([tuple(row.get(name) for name in schema.names) for row in rows], schema)
         run.append(DECISIONS, table.coalesce(1))
-        run.facts = {"policy": "standard 1", "policy_digest": POLICY.digest()}
+        run.facts = {"policy": "standard 1", "policy_as_json": POLICY.to_json()}
         run.publish()
 
 
@@ -67,7 +67,7 @@ def decided_again(lake: Lake) -> Lake:
 
 def test_a_record_is_of_the_newest_day_also_after_an_older_one_was_decided_again(decided_again: Lake) -> None:
     lake = decided_again
-    assert record(lake, "shop-1", None, POLICY).as_of == NEW
+    assert record(lake, "shop-1", None).as_of == NEW
     assert first_with(lake, "decline", None) == "shop-1"
     with pytest.raises(UserError, match=f"no decision as of {NEW} has the outcome not_enough_history"):
         first_with(lake, "not_enough_history", None)
@@ -85,8 +85,8 @@ def test_a_record_is_of_the_newest_day_also_after_an_older_one_was_decided_again
 
 
 def test_days_without_enough_history_show_neither_score_nor_grade(decided_again: Lake) -> None:
-    assert record(decided_again, "shop-1", NEW, POLICY).history == (PastScore(NEW, 650.4, 6, "3"),)
-    content = to_json(record(decided_again, "shop-1", OLD, POLICY))
+    assert record(decided_again, "shop-1", NEW).history == (PastScore(NEW, 650.4, 6, "3"),)
+    content = to_json(record(decided_again, "shop-1", OLD))
     told = json.loads(content)
     assert (told["score"], told["history"], told["break_even_daily_rate"]) == (None, [], None)
     assert "646.2" not in content
