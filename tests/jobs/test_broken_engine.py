@@ -149,6 +149,16 @@ def taken_back_item_is_sold(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(aggregate_job, "item_days", lambda orders: real(orders.filter("sign > 0")))
 
 
+def seller_lost(patch: pytest.MonkeyPatch) -> None:
+    _change_tiles(patch, lambda tiles: tiles.filter("seller_id <> 'quiet'"))
+
+
+def seller_made_up(patch: pytest.MonkeyPatch) -> None:
+    """Whom no event tells of: the carried state alone holds it."""
+    ghost = F.when(F.col("seller_id") == "quiet", "a ghost").otherwise(F.col("seller_id"))
+    _change_tiles(patch, lambda tiles: tiles.withColumn("seller_id", ghost))
+
+
 def _late() -> Column:
     return F.col("is_back_dated")
 
@@ -172,6 +182,8 @@ BREAKS: dict[str, tuple[Break | None, str]] = {
     "archived buyer counted as new": (archived_buyer_is_new, "back"),
     "active day counted twice": (active_day_counted_twice, "active"),
     "item sold that was taken back": (taken_back_item_is_sold, "taken back"),
+    "seller lost": (seller_lost, "quiet"),
+    "seller made up": (seller_made_up, "quiet"),
 }
 
 
@@ -191,9 +203,16 @@ def test_verify_sees_it(
 
     proof = verify(lake, AS_OF, None)
 
+    # also those whose tiles are all lost, as those of `never` are without late events
+    assert proof.values["sellers"] == (9 if name == "seller made up" else 8)
     if break_it is None:
-        assert proof.failure == "" and proof.values["cells that differ"] == 0 and proof.values["sellers"] == 8
+        assert proof.failure == "" and proof.values["cells that differ"] == 0
     else:
         assert "the ways differ in" in proof.failure
         told = "\n".join(proof.lines)
+        if name == "seller made up":
+            assert "advance has 9 rows of 9 sellers where 8 sellers are known" in proof.failure
+            assert "no profile and no event was known of this seller" in told
+        elif name == "seller lost":
+            assert proof.values["sellers that differ"] == 1
         assert "features differ" in told and ": sweep " in told and f"  event {seller}" in told, told

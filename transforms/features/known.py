@@ -169,14 +169,17 @@ def _days_of_events(bronze: Bronze) -> DataFrame:
     )
 
 
-def known_sellers(sellers: DataFrame, tiles: DataFrame, asked: Asked) -> DataFrame:
-    """Labels (seller_id, as_of) of every seller with a profile or an event known before each of the days asked for."""
-    known = asked.of_days(first_known(sellers, tiles)).filter(F.col("known") < F.col("as_of"))
+def known_sellers(sellers: DataFrame, news: DataFrame, asked: Asked) -> DataFrame:
+    """Labels (seller_id, as_of) of every seller with a profile or an event known before each of the days asked for.
+
+    `news` are tiles, or the events themselves.
+    """
+    known = asked.of_days(first_known(sellers, news)).filter(F.col("known") < F.col("as_of"))
     return known.select("seller_id", "as_of")
 
 
-def first_known(sellers: DataFrame, tiles: DataFrame) -> DataFrame:
+def first_known(sellers: DataFrame, news: DataFrame) -> DataFrame:
     """A row a seller (seller_id) with the day on which its first profile or event was known (known)."""
     profiled = sellers.select("seller_id", F.greatest(F.col("changed_on"), F.col("arrival_day")).alias("known"))
-    news = profiled.union(tiles.select("seller_id", "arrival_day"))
-    return news.groupBy("seller_id").agg(F.min("known").alias("known"))
+    both = profiled.union(news.select("seller_id", "arrival_day"))
+    return both.groupBy("seller_id").agg(F.min("known").alias("known"))
