@@ -10,6 +10,7 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from conf.errors import UserError
 from conf.source import TOLD_BY_FIELD
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake, Run, by_arrival_month, in_clause
@@ -39,19 +40,23 @@ MOST_FILES_A_MONTH = 32
 """Files of a month's back-dated tiles: each day of work adds one to each month that its news is about."""
 
 
-def aggregate(lake: Lake, through: date | None) -> Report:
-    """Close the arrival days up to `through` (the newest in bronze where it is None) and add what they brought.
+def aggregate(lake: Lake, through: date | None, today: date | None = None) -> Report:
+    """Close the arrival days up to `through` and add what they brought.
 
-    What arrives later for a closed day gets the first open day: a closed slice never changes.
+    Where `through` is None it is the newest in bronze before `today`, whose news is not all there yet. What arrives
+    later for a closed day gets the first open day: a closed slice never changes.
     """
     lake.require_as_published(*SILVER_TABLES, SELLERS, ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS)
     added = _add_pair_hashes(lake) | _add_measures(lake) | _add_items(lake)
     with lake.run("aggregate", "arrival days", {}, {"through": through}) as run:
         closed = lake.closed_through()
         orders, payments, loans = (run.read(table) for table in (ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS))
-        last = through or _newest(orders, payments, loans)
+        last, lines = through or _newest(orders, payments, loans), []
+        if through is None and last is not None and today is not None and last >= today:
+            last = today - timedelta(days=1)
+            lines = [f"closed no further than {last}: {today} is not over, and what arrived on it stays open"]
         if last is None or (closed is not None and last <= closed):
-            return Report("aggregate", {"closed through": closed, **added}, lines=["nothing new to close"])
+            return Report("aggregate", {"closed through": closed, **added}, lines=[*lines, "nothing new to close"])
 
         def news(events: DataFrame) -> DataFrame:
             return _arrived(events, closed, last)
@@ -82,7 +87,7 @@ def aggregate(lake: Lake, through: date | None) -> Report:
         run.figures = {"tiles": run.rows_written(SELLER_DAY), "buyer days": run.rows_written(SELLER_BUYER_DAY)}
         run.publish()
     figures = {name: int(value) for name, value in run.figures.items()}
-    return Report("aggregate", {"closed through": last, **added, **figures})
+    return Report("aggregate", {"closed through": last, **added, **figures}, lines=lines)
 
 
 def _add_pair_hashes(lake: Lake) -> dict[str, str]:
@@ -222,13 +227,24 @@ def _arrived(rows: DataFrame, closed: date | None, last: date) -> DataFrame:
 
 
 @step("aggregate", "seller-credit aggregate --through 2024-08-31")
-@click.option("--through", type=DAY, help="Last arrival day to close [default: the newest that ingest brought].")
+@click.option(
+    "--through",
+    type=DAY,
+    help="Last arrival day to close [default: the newest that ingest brought].",
+)
 def command(invocation: Invocation, through: date | None) -> Report:
     """Close arrival days: sum what each brought into day tiles, buyers, items, payees, balances, loan book and groups.
 
-    Only news is read. A closed day stays as it was; what comes later counts from the first open day on.
+    Only news is read. A closed day stays as it was; what comes later counts from the first open day on. So only days
+    that are over are closed: yesterday's is the last.
     """
-    return aggregate(invocation.lake(), through)
+    today = invocation.today()
+    if through is not None and through >= today:
+        raise UserError(
+            f"aggregate: --through {through} is not over, as today is {today}: a closed day stays closed, and what is"
+            f" yet to arrive on it could not be added; close {today - timedelta(days=1)} at the latest"
+        )
+    return aggregate(invocation.lake(), through, today)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from datetime import date, timedelta
 
 import click
 
+from conf.errors import UserError
 from conf.policy import Policy, load_policy
 from conf.source import Source, load_source
 from jobs.aggregate import aggregate
@@ -58,9 +59,16 @@ def daily(lake: Lake, as_of: date, source: Source, root: str, policy: Policy) ->
 def command(invocation: Invocation, as_of: date, source: str, root: str, policy: str) -> Report:
     """Do one day's work: take in what is new of the days before, close them, then features, scores and offers.
 
-    A delivery whose name tells a day from the as-of day on (2024-09-02, 20240902, export_2024-09-02) waits for that
-    day's work. One that comes late, after its day was closed, arrives on the first open day.
+    The as-of day is today at the latest. A delivery whose name tells a day from the as-of day on (2024-09-02, 20240902,
+    export_2024-09-02) waits for that day's work. One that comes late, after its day was closed, arrives on the first
+    open day.
     """
+    today = invocation.today()
+    if as_of > today:
+        raise UserError(
+            f"daily: --as-of {as_of} has not come, as today is {today}: the day before it would be closed before it is"
+            f" over, and a closed day stays closed; say {today} at the latest"
+        )
     mapping, rules = load_source(source), load_policy(policy)
     return daily(invocation.lake(), as_of, mapping, root, rules)
 

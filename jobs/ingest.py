@@ -4,7 +4,7 @@ import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from functools import reduce
 
 import click
@@ -407,7 +407,7 @@ def command(
     day given here.
     """
     mapping = load_source(source)
-    today = datetime.now(invocation.settings.calendar.zone).date()
+    today = invocation.today()
     return ingest(invocation.lake(), mapping, root, arrival_day, today, first, through, again)
 
 

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date
 from functools import reduce
 
 import click
@@ -195,7 +195,7 @@ def command(invocation: Invocation, source: str, arrival_day: date | None) -> Re
     They arrive today: what was decided in the meantime was decided without them.
     """
     mapping = load_source(source)
-    today = datetime.now(invocation.settings.calendar.zone).date()
+    today = invocation.today()
     return release(invocation.lake(), mapping, arrival_day, today)
 
 

@@ -7,7 +7,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path, PurePosixPath
 from secrets import token_bytes
 
@@ -387,7 +387,7 @@ def check_command(invocation: Invocation, source: str, root: str, records: int) 
 
     Ids of persons are shown by their first two signs. Exit code 2 where the mapping does not fit the files.
     """
-    today = datetime.now(invocation.settings.calendar.zone).date()
+    today = invocation.today()
     mapping = load_source(source)
     report, unfit = check(invocation.lake(), mapping, root, records, today)
     if unfit:

@@ -121,6 +121,10 @@ class Invocation:
         """
         return Lake(spark_session(self.settings), self.settings)
 
+    def today(self) -> date:
+        """The day that it is in the business time zone."""
+        return datetime.now(self.settings.calendar.zone).date()
+
 
 def step(name: str, example: str) -> Callable[[Callable[..., Report]], click.Command]:
     """Make a command of a function `(invocation, **options) -> Report`; `example` ends its help."""

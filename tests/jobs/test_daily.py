@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from conf.policy import load_policy
 from conf.source import Source
 from jobs import daily as daily_job
+from jobs.aggregate import aggregate
 from jobs.daily import daily
 from jobs.lakehouse.command import Report
 from jobs.lakehouse.deliveries import day_in, looked_at
@@ -68,6 +69,12 @@ def test_a_delivery_that_comes_after_its_day_was_closed_is_news_of_the_first_ope
     again = day_of_work(lake, date(2025, 3, 12), folder, source())
     assert (again.values["ingest: deliveries"], again.values["ingest: known already"]) == (0, 1)
     assert again.lines[0].startswith("ingest: known by name, not looked at again: 3 deliveries, 2025-03-09 to export_")
+    # the newest in bronze, but for a day that is not over
+    assert aggregate(lake, None, date(2025, 3, 12)).lines == ["nothing new to close"]
+    assert aggregate(lake, None, date(2025, 3, 11)).lines == [
+        "closed no further than 2025-03-10: 2025-03-11 is not over, and what arrived on it stays open",
+        "nothing new to close",
+    ]
 
 
 @pytest.mark.usefixtures("without_a_champion")

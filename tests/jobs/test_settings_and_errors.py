@@ -1,6 +1,8 @@
 """A person's mistake ends with every problem named, where it stands, exit code 2 and no stack trace."""
 
+from datetime import date
 from pathlib import Path
+from types import ModuleType
 
 import click
 import pytest
@@ -9,8 +11,10 @@ from pyspark.sql import SparkSession
 from conf.errors import UserError
 from conf.settings import load_settings
 from conf.source import load_source
+from jobs import aggregate as aggregate_job
+from jobs import daily as daily_job
 from jobs.cli import STEPS, steps
-from jobs.lakehouse.command import run_command
+from jobs.lakehouse.command import Invocation, Report, run_command
 
 
 def test_every_wrong_key_of_the_settings_is_named_at_once() -> None:
@@ -75,6 +79,45 @@ def test_no_two_options_of_a_step_share_a_name(name: str) -> None:
 def test_a_mistake_on_the_command_line_is_exit_code_two(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(steps, words) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+DAILY = ["daily", "--source", "marketplace", "--input", "."]
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["aggregate", "--through", "2024-09-02"], "--through 2024-09-02 is not over, as today is 2024-09-02"),
+        (["aggregate", "--through", "2042-08-31"], "close 2024-09-01 at the latest"),
+        ([*DAILY, "--as-of", "2024-09-03"], "--as-of 2024-09-03 has not come, as today is 2024-09-02"),
+    ],
+)
+def test_a_day_that_is_not_over_is_not_closed(
+    words: list[str], wanted: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Invocation, "today", lambda _: date(2024, 9, 2))
+    monkeypatch.setattr(Invocation, "lake", lambda _: pytest.fail("the lake is opened"))
+    assert run_command(steps, words) == 2
+    assert wanted in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("module", "words", "told"),
+    [
+        (aggregate_job, ["aggregate", "--through", "2024-09-01"], (date(2024, 9, 1), date(2024, 9, 2))),
+        (aggregate_job, ["aggregate"], (None, date(2024, 9, 2))),
+        (daily_job, [*DAILY, "--as-of", "2024-09-02"], (date(2024, 9, 2),)),
+    ],
+)
+def test_a_day_that_is_over_is_closed(
+    module: ModuleType, words: list[str], told: tuple[date | None, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[tuple[object, ...]] = []
+    monkeypatch.setattr(Invocation, "today", lambda _: date(2024, 9, 2))
+    monkeypatch.setattr(Invocation, "lake", lambda _: None)
+    monkeypatch.setattr(module, words[0], lambda *given: done.append(given) or Report(words[0]))
+    assert run_command(steps, words) == 0
+    assert [given[1 : 1 + len(told)] for given in done] == [told]
 
 
 def test_every_step_explains_itself_with_an_example() -> None:
