@@ -29,6 +29,8 @@ class Field:
     meaning: str
     required: bool = False
     allowed: tuple[str, ...] = ()
+    largest: int | None = None
+    """Of a number that is neither negative nor larger: where None, any number is."""
 
 
 def _required(name: str, type_: FieldType, meaning: str, allowed: tuple[str, ...] = ()) -> Field:
@@ -83,7 +85,8 @@ ORDER_EVENT = (
     Field("category", "text", "category of the item"),
     Field("list_price_fen", "money", "price before discount; fen"),
     Field("quantity", "integer", "pieces"),
-    Field("hours_since_paid", "number", "hours from payment to this event"),
+    # eleven years; rounded hours are summed as 64 bits
+    Field("hours_since_paid", "number", "hours from payment to this event", largest=100_000),
     Field("has_logistics", "boolean", "whether the shipment left a trace at a carrier"),
     Field("rating", "integer", "stars, 1 to 5"),
     Field("reason", "text", "why it was refunded or disputed"),

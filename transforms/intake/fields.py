@@ -348,7 +348,11 @@ def _integer(field: Field, mapping: FieldMapping, source: Column, kind: T.DataTy
 def _number(field: Field, mapping: FieldMapping, source: Column, kind: T.DataType, zone: str) -> Read:
     cast = source.try_cast("double")
     value = F.when(~F.isnan(cast) & (F.abs(cast) < float("inf")), cast)
-    return Read(value, _reason(field, source.isNotNull() & value.isNull(), "no number"))
+    problem = _reason(field, source.isNotNull() & value.isNull(), "no number")
+    if field.largest is not None:
+        too_large = _reason(field, value > field.largest, f"larger than {field.largest}")
+        problem = F.coalesce(problem, _reason(field, value < 0, "negative"), too_large)
+    return Read(value, problem)
 
 
 def _boolean(field: Field, mapping: FieldMapping, source: Column, kind: T.DataType, zone: str) -> Read:
