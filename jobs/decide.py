@@ -113,7 +113,11 @@ def _grades_mean_the_same(lake: Lake, decided: Published, scored_by: Published, 
     """Whether grades of some decisions were cut at the policy's edges, by the model that scored."""
     then = policy_of(decided)
     # by its MLflow run: in a registry that was lost and begun anew another model has the number
-    return then is not None and then.grades == policy.grades and _model_of(lake, decided) == scored_by.facts["model_run_id"]
+    return (
+        then is not None
+        and then.grades == policy.grades
+        and _model_of(lake, decided) == scored_by.facts["model_run_id"]
+    )
 
 
 def _model_of(lake: Lake, decided: Published) -> str | None:

@@ -35,8 +35,8 @@ def ensure(root: Path, requirements: str) -> Path:
     print(f"installing {requirements} into .venv (a first time takes some minutes)", flush=True)
     pip_install(venv, "--require-hashes", "-r", str(root / BUILD))
     # The file pins everything, so nothing is left to resolve; what PySpark is built with was installed just before.
-    pinned = ("--require-hashes", "--no-deps", "--no-build-isolation", "-r", str(root / requirements))
-    pip_install(venv, *pinned, "--no-compile", AS_IT_IS)
+    pinned = ("--require-hashes", "--no-deps", "--no-build-isolation", "--no-compile", AS_IT_IS)
+    pip_install(venv, *pinned, "-r", str(root / requirements))
     # Twice quiet: setuptools warns of every editable install that folders of its name would win.
     pip_install(venv, "--quiet", "--no-deps", "--no-build-isolation", "--editable", str(root))
     _state(venv, requirements).write_text(_digest(root, requirements))
