@@ -40,6 +40,7 @@ def arrivals(lake: Lake) -> list[tuple[str, str]]:
 
 
 @pytest.mark.usefixtures("without_a_champion")
+@pytest.mark.full  # two minutes: three days; which deliveries a day looks at is told below
 def test_a_delivery_that_comes_after_its_day_was_closed_is_news_of_the_first_open_day(
     lake: Lake, tmp_path: Path
 ) -> None:
@@ -78,7 +79,6 @@ def test_a_delivery_that_comes_after_its_day_was_closed_is_news_of_the_first_ope
 
 
 @pytest.mark.usefixtures("without_a_champion")
-@pytest.mark.full  # the same as above, of another form
 def test_an_input_that_is_one_delivery_is_taken_in_too(lake: Lake, tmp_path: Path) -> None:
     write_orders(tmp_path / "in" / "orders.csv", [order("one")])
     day_of_work(lake, date(2025, 3, 11), tmp_path / "in", source().model_copy(update={"deliveries": "whole"}))

@@ -102,6 +102,7 @@ def test_the_funnel_counts_what_was_known_when_the_set_was_made(lake: Lake) -> N
     assert (now[asked], now[approved]) == (2, 1)
 
 
+@pytest.mark.full  # half a minute: a real training
 def test_the_same_is_trained_again_after_new_features_and_by_other_code(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
