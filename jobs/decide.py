@@ -74,7 +74,6 @@ def decide(lake: Lake, as_of: date, policy: Policy) -> Report:
             "policy_as_json": policy.to_json(),
             "scores_run_id": basis.scored_by.run_id,
             "features_run_id": basis.scored_by.facts["features_run_id"],
-            "model_run_id": basis.scored_by.facts["model_run_id"],
             "previous_run_id": basis.previous.run_id if basis.previous else "",
             "earlier_run_id": basis.earlier.run_id if basis.earlier else "",
         }
@@ -88,7 +87,7 @@ def _basis(lake: Lake, as_of: date, policy: Policy) -> Basis:
     _require_unedited(lake, policy)
 
     def comparable_before(day: date) -> Published | None:
-        found = _latest_before(lake, day)
+        found = lake.newest_run("decide", before=day)
         return found if found is not None and _grades_mean_the_same(lake, found, scored_by, policy) else None
 
     long_ago = as_of - timedelta(days=policy.grades.days_between_agreeing_snapshots - 1)
@@ -145,13 +144,6 @@ def _require_signed(lake: Lake, scored_by: Published) -> None:
 def _models_that_decided(lake: Lake, as_of: date | None) -> set[str | None]:
     """MLflow runs of the models whose scores were decided on for a day."""
     return {_model_of(lake, run) for run in lake.runs() if run.step == "decide" and run.as_of == as_of}
-
-
-def _latest_before(lake: Lake, day: date) -> Published | None:
-    """The newest run for the latest day before `day` that has decisions."""
-    runs = {run.as_of: run for run in lake.runs() if run.step == "decide"}
-    days = [decided for decided in runs if decided < day]
-    return runs[max(days)] if days else None
 
 
 def _scored(run: Run, basis: Basis) -> DataFrame:

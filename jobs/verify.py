@@ -81,8 +81,9 @@ def verify(lake: Lake, as_of: date, sellers: int | None) -> Report:
     lake.require_as_published(*SILVER, ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS, WINDOW_STATE)
     with lake.run("verify", f"as_of={as_of}", {}, {"as_of": as_of, "sellers": sellers}) as run:
         labels = _labels(run, as_of, sellers).persist()  # all ways start from them
-        known = labels.count()
-        largest = _largest_hash(labels, known, sellers)
+        known, last = labels.agg(F.count(F.lit(1)), F.max(F.xxhash64("seller_id"))).collect()[0]
+        # None where the sample is everyone, so that no row of anybody else is passed over
+        largest = None if sellers is None or known < sellers else last
         evidence, how = _evidence(run, as_of, labels, largest)
         ways = evidence.ways()
         published = _published(run, as_of, largest)
@@ -126,14 +127,8 @@ def _labels(run: Run, as_of: date, sellers: int | None) -> DataFrame:
     return labels if sellers is None else labels.orderBy(F.xxhash64("seller_id"), "seller_id").limit(sellers)
 
 
-def _largest_hash(labels: DataFrame, known: int, sellers: int | None) -> int | None:
-    """The hash of the last seller of the sample; None where that is everyone, so that no other row is passed over."""
-    if sellers is None or known < sellers:
-        return None
-    return labels.agg(F.max(F.xxhash64("seller_id"))).collect()[0][0]
-
-
 def _ours(rows: DataFrame, largest: int | None) -> DataFrame:
+    """Rows of the sample: of sellers whose hash is no larger than its last one's; all where that is None."""
     # by their hashes, and no semi-join with the labels: that would pass over sellers who are in none, and Spark 4.2.0
     # reused the exchange of other columns for it, so that all sums were 0
     return rows if largest is None else rows.filter(F.xxhash64("seller_id") <= F.lit(largest))

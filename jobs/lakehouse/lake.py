@@ -114,13 +114,14 @@ class Lake:
         matching = (run for run in reversed(self.runs()) if run.step == step and slice_ in (None, run.slice))
         return next(matching, None)
 
-    def newest_run(self, step: str, **facts: str) -> Published | None:
-        """The last published run of the newest as-of day of a step, of its runs with these facts.
+    def newest_run(self, step: str, before: date | None = None, **facts: str) -> Published | None:
+        """The last published run of a step's newest as-of day, or newest before a day, of its runs with these facts.
 
         An older day that is worked out again is published after the newest one, and is no newer for it.
         """
         matching = (run for run in self.runs() if run.step == step and facts.items() <= run.facts.items())
-        return max(matching, key=lambda run: (run.as_of, run.sequence), default=None)
+        in_time = (run for run in matching if before is None or run.as_of < before)
+        return max(in_time, key=lambda run: (run.as_of, run.sequence), default=None)
 
     def require_run(self, step: str, slice_: str | None, hint: str) -> Published:
         """The newest run of a slice, or without one of the newest as-of day; UserError that says what to do first."""

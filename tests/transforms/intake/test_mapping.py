@@ -64,11 +64,11 @@ FEEDS: dict[str, dict[str, Any]] = {
 def records(spark: SparkSession, request: pytest.FixtureRequest) -> Records:
     changes = dict(FEEDS[request.param])
     taken = changes.pop("filter", None)
-    return records_of(spark, orders({**PLAIN, **changes}, taken), ROWS)
+    return records_of(spark, source_of({**PLAIN, **changes}, taken), ROWS)
 
 
-def orders(fields: dict[str, Any], taken: str | None = None) -> Source:
-    feed = {"name": "orders", "files": "*.csv", "event": "order_event", "filter": taken}
+def source_of(fields: dict[str, Any], taken: str | None = None, event: str = "order_event") -> Source:
+    feed = {"name": f"{event.removesuffix('_event')}s", "files": "*.csv", "event": event, "filter": taken}
     return Source.model_validate(
         {
             "name": "odd",
@@ -125,7 +125,7 @@ NESTED: dict[str, Any] = {
 
 
 def nested(spark: SparkSession, **changes: Any) -> Records:
-    source = orders({**NESTED, **changes})
+    source = source_of({**NESTED, **changes})
     order = '{"id":"o1","buyer":"Quitmeyer","shop":{"id":"s1"}}'
     rows = [("a1", "x", "x", "", amount, STAMPS[1], order) for amount in ("12.50", "12,50")]
     return records_of(spark, source, rows)
@@ -149,24 +149,12 @@ def test_an_id_beside_the_buyers_is_read_and_the_buyers_is_a_pseudonym(spark: Sp
 
 
 def test_an_instalment_that_falls_due_on_no_day_is_refused(spark: SparkSession) -> None:
-    fields = {name: PLAIN[name] for name in ("event_id", "seller_id", "voids", "happened_at", "amount_fen")}
-    kinds = {"column": "kind", "values": {"due": "due", "paid": "repaid"}}
-    told = {
-        "name": "loans",
-        "files": "*.csv",
-        "event": "loan_event",
-        "fields": {**fields, "loan_id": "buyer", "kind": kinds, "due_on": {"column": "due", "optional": True}},
+    fields: dict[str, Any] = {
+        name: PLAIN[name] for name in ("event_id", "seller_id", "voids", "happened_at", "amount_fen")
     }
-    source = Source.model_validate(
-        {
-            "name": "ledger",
-            "description": "loans",
-            "time_zone": "Asia/Shanghai",
-            "deliveries": "folders",
-            "arrival": {"assume": "event_day + 0"},
-            "feeds": [told],
-        }
-    )
+    kinds = {"column": "kind", "values": {"due": "due", "paid": "repaid"}}
+    fields |= {"loan_id": "buyer", "kind": kinds, "due_on": {"column": "due", "optional": True}}
+    source = source_of(fields, event="loan_event")
     rows = [("a1", "s1", "l1", "", "1", STAMPS[1], kind) for kind in ("due", "paid")]
     rows.append(("a2", "s1", None, "a1", None, None, None))
     found = rows_of(with_reasons(map_records(records_of(spark, source, rows))).select("kind", "reasons"))

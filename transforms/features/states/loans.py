@@ -16,9 +16,10 @@ BAD_DAYS_PAST_DUE = 30
 """From here on a seller is a bad neighbour."""
 
 
-_DRAWN = ("loan_event.drawn",)
-_REPAID = (*_DRAWN, "loan_event.repaid")
-_DUE = (*_REPAID, "loan_event.due")
+# what a source must tell of for a state to be known
+DRAWN = ("loan_event.drawn",)
+REPAID = (*DRAWN, "loan_event.repaid")
+DUE = (*REPAID, "loan_event.due")
 """Without instalments nobody is ever past due, and without repayments everybody is: both are unknown then."""
 
 
@@ -27,24 +28,24 @@ def _loan(name: str, kind: str, meaning: str, needs: tuple[str, ...], none: str 
 
 
 LOAN_STATES = (
-    _loan("outstanding_fen", "bigint", "principal outstanding, fen", _REPAID),
-    _loan("open_loans", "bigint", "loans with principal outstanding", _REPAID),
-    _loan("days_past_due", "int", "days past due of the oldest unpaid instalment", _DUE),
-    _loan("past_due_fen", "bigint", "unpaid of each loan's oldest instalment that is past due, fen", _DUE),
-    _loan("largest_days_past_due_365d", "int", "largest days past due in the last 365 days", _DUE),
-    _loan("settled_loans", "bigint", "loans repaid in full", _REPAID),
-    _loan("on_time_loans", "bigint", "of these, loans never more than 3 days past due", _DUE),
-    _loan("early_loans", "bigint", "of these, loans repaid before the last instalment fell due", _DUE),
-    _loan("settled_loan_days", "bigint", "days from draw to last repayment, summed over loans repaid in full", _REPAID),
-    _loan("largest_principal_repaid", "bigint", "largest loan repaid in full after 30 days or more, fen", _REPAID),
+    _loan("outstanding_fen", "bigint", "principal outstanding, fen", REPAID),
+    _loan("open_loans", "bigint", "loans with principal outstanding", REPAID),
+    _loan("days_past_due", "int", "days past due of the oldest unpaid instalment", DUE),
+    _loan("past_due_fen", "bigint", "unpaid of each loan's oldest instalment that is past due, fen", DUE),
+    _loan("largest_days_past_due_365d", "int", "largest days past due in the last 365 days", DUE),
+    _loan("settled_loans", "bigint", "loans repaid in full", REPAID),
+    _loan("on_time_loans", "bigint", "of these, loans never more than 3 days past due", DUE),
+    _loan("early_loans", "bigint", "of these, loans repaid before the last instalment fell due", DUE),
+    _loan("settled_loan_days", "bigint", "days from draw to last repayment, summed over loans repaid in full", REPAID),
+    _loan("largest_principal_repaid", "bigint", "largest loan repaid in full after 30 days or more, fen", REPAID),
     _loan(
         "days_without_arrears",
         "int",
         "days since a loan was past due, or since the first draw where none was",
-        _DUE,
+        DUE,
         None,
     ),
-    _loan("days_since_draw", "int", "days since the newest draw", _DRAWN, None),
+    _loan("days_since_draw", "int", "days since the newest draw", DRAWN, None),
 )
 
 

@@ -3,19 +3,16 @@
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from transforms.features.states.loans import bad_sellers_at
+from transforms.features.states.loans import DUE, REPAID, bad_sellers_at
 from transforms.features.states.state import State
 from transforms.groups.groups import groups_at
 from transforms.windows.asked import Asked
 
-_REPAID = ("loan_event.drawn", "loan_event.repaid")
-_DUE = (*_REPAID, "loan_event.due")
-
 NETWORK_STATES = (
     State("group_size", "graph", "bigint", "sellers in the connected group, itself among them"),
     State("others_closed", "graph", "bigint", "other shops of the group that have closed"),
-    State("others_bad", "graph", "bigint", "others 30 days past due in the last 365 days or written off", _DUE),
-    State("others_outstanding_fen", "graph", "bigint", "principal that the others owe, fen", _REPAID),
+    State("others_bad", "graph", "bigint", "others 30 days past due in the last 365 days or written off", DUE),
+    State("others_outstanding_fen", "graph", "bigint", "principal that the others owe, fen", REPAID),
 )
 
 
