@@ -150,8 +150,9 @@ def prepared(
 def in_fixed_order(vectors: DataFrame, features: str, rows: int, partitions: int | None = None) -> DataFrame:
     """Vectors with their labels, in one order and as many partitions as are told, or as their number asks for.
 
-    The same rows and seed give the same model, on any machine, only so: subsampling goes by place, and sums of doubles
-    by order. Partitions by hash: the bounds of ranges come of a sample that differs from run to run.
+    The same rows and seed give the same model only so: subsampling goes by place, and sums of doubles by order. In one
+    JVM, that is: of several executors sums come as they arrive. Partitions by hash: the bounds of ranges come of a
+    sample that differs from run to run.
     """
     partitions = partitions or -(-rows // ROWS_A_PARTITION)
     wanted = vectors.select("seller_id", "as_of", features, F.col(LABEL).cast("double").alias(LABEL))
