@@ -26,6 +26,7 @@ class OutcomeDefinition(Strict):
     summary: str = Field(min_length=1, description="what it is for, in a sentence")
     draw_days: int = Field(ge=1, description="origination: loans drawn in so many days from the as-of day on count")
     follow_up_days: int = Field(ge=1, description="origination: each is followed so long after its last due day")
+    cohort_share: float = Field(gt=0, le=1, description="origination: a cohort counts once so much of it is followed")
     performance_days: int = Field(ge=1, description="behavioural: days from the as-of day on that are looked at")
     bad_days: int = Field(ge=1, description="days past due from which a loan is bad")
     indeterminate_days: int = Field(ge=1, description="days past due from which it is no longer good")

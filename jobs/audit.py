@@ -145,7 +145,7 @@ def _outcomes_again(run: Run, rows: DataFrame, made_by: Published) -> DataFrame:
     labels = rows.select("seller_id", "as_of")
     if sample == BEHAVIOURAL:
         return behavioural_outcomes(arrears, labels, definition, known_by)
-    return cohort_outcomes(loan_outcomes(arrears, definition, known_by), labels, definition)
+    return cohort_outcomes(loan_outcomes(arrears, definition, known_by), labels, definition, known_by)
 
 
 def _groups(run: Run, rows: DataFrame, made_by: Published) -> tuple[str, str, str]:

@@ -69,18 +69,32 @@ def training_set_by_cohorts(
                 outcomes = behavioural_outcomes(arrears, labels, definition, known_by)
             else:
                 loans = with_approvals(loan_outcomes(arrears, definition, known_by), run.read(LOAN_EVENTS), known_by)
-                outcomes = cohort_outcomes(loans, labels, definition)
+                outcomes = cohort_outcomes(loans, labels, definition, known_by)
             _write_outcomes(run, outcomes, sample)
             rolled = roll_rates(arrears, as_of_days).collect()
         finally:
             arrears.unpersist()
         written = run.written(OUTCOMES).filter(F.col("run_id") == run.run_id)
+        known = written.filter(F.col("outcome") != "unknown")
+        if known.isEmpty():
+            raise UserError(_nothing_known(written, days, known_by))
         run.facts = {"sample": sample, "definition": f"{definition.name} {definition.version}"}
         header, rows = _roll_rates({(row["before"], row["after"]): row["loans"] for row in rolled})
         run.facts |= {"definition_as_json": definition.model_dump_json(), "roll_rates": json.dumps([header, *rows])}
-        told = _write_set(run, written.filter(F.col("outcome") != "unknown"), silver, known_by, days[0])
+        told = _write_set(run, known, silver, known_by, days[0])
+        told.values["cohorts without a known outcome"] = len(days) - told.values["cohorts"]
         told.table = (header, rows)
         return told
+
+
+def _nothing_known(outcomes: DataFrame, days: list[date], known_by: date) -> str:
+    """Why no outcome of any cohort is known."""
+    by_reason = outcomes.groupBy("why").count().orderBy(F.desc("count"), "why").collect()
+    reasons = "; ".join(f"{row['why']}: {row['count']:,}" for row in by_reason) or "no seller is known then"
+    return (
+        f"training-set: by {known_by} no outcome of the cohorts {days[0]} to {days[-1]} is known. Seller-months by"
+        f" reason: {reasons}. Want earlier cohorts, or a ledger with more loans"
+    )
 
 
 def _roll_rates(loans: dict[tuple[str, str], int]) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
@@ -192,7 +206,8 @@ def command(
     """Put labelled sellers together with their features as known then.
 
     A cohort is the sellers known at a month's end; its outcome is what became of the loans drawn in the 90 days from
-    the next day on, each followed until 90 days after its last instalment. Without a draw there is no outcome.
+    the next day on, each followed until 90 days after its last instalment. Without a draw there is no outcome, nor
+    before the cohort's loans are followed: those that ended first are not like the others.
     """
     if given == (first_month is not None or last_month is not None) or (first_month is None) != (last_month is None):
         raise UserError("training-set: want either --given, or both --from and --to (months, as 2023-11)")

@@ -120,14 +120,19 @@ def fit_preparation(rows: DataFrame, inputs: Inputs) -> PipelineModel:
 
 def _medians(rows: DataFrame, inputs: Inputs) -> DataFrame:
     """One row: of each feature the median of what is known, under the name that the imputer wants."""
-    return rows.agg(
-        *(
-            # one that nobody in the sample has is filled with the lowest that anybody has
-            F.coalesce(F.percentile(F.when(in_sample(inputs.rows), known), F.lit(0.5)), F.min(known)).alias(column)
-            for name in inputs.features
-            for known, column in [(number_of(name), f"{name}__number")]
-        )
+    columns = [f"{name}__number" for name in inputs.features]
+    # the sample is told once a row, and not once a feature
+    numbers = rows.select(
+        in_sample(inputs.rows).alias("is_in_sample"),
+        *(number_of(name).alias(column) for name, column in zip(inputs.features, columns, strict=True)),
     )
+
+    def median(column: str) -> Column:
+        of_sample = F.percentile(F.when(F.col("is_in_sample"), F.col(f"`{column}`")), F.lit(0.5))
+        # one that nobody in the sample has is filled with the lowest that anybody has
+        return F.coalesce(of_sample, F.min(f"`{column}`")).alias(column)
+
+    return numbers.agg(*map(median, columns))
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """Outcomes of the two samples, by a definition: what became of the loans drawn, and of the book.
 
 Origination: the loans that a seller drew in the 90 days from a day on, each followed until 90 days after its last
-instalment. A seller-month without a draw has no outcome: unknown, never good. Behavioural: a seller with exposure that
-is neither 30 days late nor in default; the 180 days from the day on. The two are never mixed.
+instalment. A seller-month without a draw has no outcome: unknown, never good. A cohort counts once all its loans, 99 of
+a hundred by the definition, are followed: before that only who drew early and for a short time is. Behavioural: a
+seller with exposure that is neither 30 days late nor in default; the 180 days from the day on. The two are never mixed.
 """
 
 from datetime import date
@@ -140,18 +141,17 @@ def given_outcomes(events: DataFrame, known_by: date) -> DataFrame:
     )
 
 
-def cohort_outcomes(loans: DataFrame, labels: DataFrame, definition: OutcomeDefinition) -> DataFrame:
+def cohort_outcomes(loans: DataFrame, labels: DataFrame, definition: OutcomeDefinition, known_by: date) -> DataFrame:
     """One row a label (seller_id, as_of): outcome, why, loans, worst_days_past_due, bad_on, exposure_at_default_fen,
     approval_probability, known_on.
 
-    `loans` come from `loan_outcomes`, and from `with_approvals` where probabilities of approval are wanted. Of several
-    loans the worst counts; one not yet followed to the end leaves the cohort's outcome unknown, whatever the others
-    did, so that quick defaults are not counted early.
+    `loans` come from `loan_outcomes`, and from `with_approvals` where probabilities of approval are wanted; all loans
+    of the ledger, also of sellers without a label. Of several loans the worst counts; one not yet followed to the end
+    leaves the cohort's outcome unknown, whatever the others did, so that quick defaults are not counted early. For the
+    same reason no outcome is known before its cohort is (`_cohorts_followed`).
     """
-    is_of_cohort = (F.col("drawn_on") >= F.col("as_of")) & (
-        F.col("drawn_on") < F.date_add("as_of", definition.draw_days)
-    )
-    drawn = loans.join(F.broadcast(labels.select("seller_id", "as_of")), "seller_id").filter(is_of_cohort)
+    labels = labels.select("seller_id", "as_of")
+    drawn = loans.join(F.broadcast(labels), "seller_id").filter(_is_of_cohort(definition))
     worst = drawn.groupBy("seller_id", "as_of").agg(
         F.count(F.lit(1)).alias("loans"),
         F.max(F.col("worst_days_past_due").isNull()).alias("is_open"),
@@ -162,12 +162,38 @@ def cohort_outcomes(loans: DataFrame, labels: DataFrame, definition: OutcomeDefi
         # a loan without a due event is never followed to the end
         F.when(F.count("followed_on") == F.count(F.lit(1)), F.max("followed_on")).alias("followed_on"),
     )
-    judged = labels.select("seller_id", "as_of").join(worst, ["seller_id", "as_of"], "left")
-    is_unknown = F.col("loans").isNull() | F.col("is_open")
-    why_unknown = F.when(
-        F.col("loans").isNull(), f"no loan drawn in the {definition.draw_days} days from the as-of day on"
-    ).otherwise("a loan is not followed to its end yet")
-    return _told(judged.withColumn("known_on", F.col("followed_on")), is_unknown, why_unknown, definition)
+    cohorts = F.broadcast(_cohorts_followed(loans, labels.select("as_of").distinct(), definition))
+    judged = labels.join(worst, ["seller_id", "as_of"], "left").join(cohorts, "as_of", "left")
+    has_none, known_on = F.col("loans").isNull(), F.greatest("followed_on", "cohort_followed_on")
+    why_unknown = (
+        F.when(has_none, f"no loan drawn in the {definition.draw_days} days from the as-of day on")
+        .when(F.col("is_open"), "a loan is not followed to its end yet")
+        .otherwise("the cohort is not followed to its end yet")
+    )
+    is_unknown = has_none | F.col("is_open") | (known_on > F.lit(known_by))
+    return _told(judged.withColumn("known_on", known_on), is_unknown, why_unknown, definition)
+
+
+def _is_of_cohort(definition: OutcomeDefinition) -> Column:
+    return (F.col("drawn_on") >= F.col("as_of")) & (F.col("drawn_on") < F.date_add("as_of", definition.draw_days))
+
+
+def _cohorts_followed(loans: DataFrame, days: DataFrame, definition: OutcomeDefinition) -> DataFrame:
+    """One row a cohort with a loan: as_of, cohort_followed_on, the first day by which its draws are over and the
+    definition's share of its loans is followed to the end. Loans without a due event, which never are, apart: they
+    would hold their cohort back for ever.
+    """
+    drawn = loans.join(F.broadcast(days), _is_of_cohort(definition)).filter(F.col("followed_on").isNotNull())
+    by_day = drawn.groupBy("as_of", "followed_on").agg(F.count(F.lit(1)).alias("ended"))
+    cohort = Window.partitionBy("as_of")
+    share = F.sum("ended").over(cohort.orderBy("followed_on")) / F.sum("ended").over(cohort)
+    return (
+        by_day.withColumn("share", share)
+        .filter(F.col("share") >= definition.cohort_share)
+        .groupBy("as_of")
+        .agg(F.min("followed_on").alias("last"))
+        .select("as_of", F.greatest("last", F.date_add("as_of", definition.draw_days)).alias("cohort_followed_on"))
+    )
 
 
 def default_episodes(arrears: DataFrame, definition: OutcomeDefinition, known_by: date) -> DataFrame:

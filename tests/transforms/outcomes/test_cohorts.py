@@ -1,5 +1,6 @@
 """What a seller's loans of a cohort make of its outcome."""
 
+from collections import Counter
 from datetime import date, timedelta
 
 import pytest
@@ -49,10 +50,48 @@ def test_the_outcome_of_a_cohort(spark: SparkSession, name: str) -> None:
     loans, wanted = CASES[name]
     drawn = spark.createDataFrame([(f"l{n}", "s1", *values) for n, values in enumerate(loans)], LOANS)
     labels = spark.createDataFrame([("s1", AS_OF)], "seller_id string, as_of date")
-    rows = cohort_outcomes(drawn, labels, load_definition("standard")).collect()
+    rows = cohort_outcomes(drawn, labels, load_definition("standard"), ENDED).collect()
     assert [(r["outcome"], r["loans"], r["worst_days_past_due"], r["known_on"]) for r in rows] == [wanted]
     assert [r["bad_on"] for r in rows] == [AS_OF + timedelta(days=150) if wanted[0] == "bad" else None]
     assert [r["approval_probability"] for r in rows] == [None]
+
+
+def test_no_outcome_is_known_before_its_cohort_is(spark: SparkSession) -> None:
+    """A hundred sellers: those with the shortest loans would else be the only ones of a young cohort."""
+    definition = load_definition("standard")
+    labels = spark.createDataFrame([(f"s{n}", AS_OF) for n in range(101)], "seller_id string, as_of date")
+
+    def known_on(long: int, known_by: date, never: int = 0) -> dict[tuple[str, str, date | None], int]:
+        """A hundred loans, of which some are followed to ENDED, and some never, the others to the day before."""
+        ends = [None] * never + [ENDED] * long + [ENDED - timedelta(days=1)] * (100 - long - never)
+        of_sellers = [
+            (f"l{n}", f"s{n}", AS_OF, end, 0 if end and end <= known_by else None, None, None, None)
+            for n, end in enumerate(ends)
+        ]
+        # drawn after the quarter, and so of no cohort
+        of_sellers += [
+            (f"x{n}", f"s{n}", AS_OF + timedelta(days=90), date(2025, 1, 1), None, *[None] * 3) for n in range(9)
+        ]
+        rows = cohort_outcomes(spark.createDataFrame(of_sellers, LOANS), labels, definition, known_by).collect()
+        assert len(rows) == 101
+        return Counter((row["outcome"], row["why"], row["known_on"]) for row in rows if row["loans"])
+
+    good, open_loan = "under 30 days past due", "a loan is not followed to its end yet"
+    young = "the cohort is not followed to its end yet"
+    before = ENDED - timedelta(days=1)
+    assert known_on(2, before) == {("unknown", open_loan, None): 2, ("unknown", young, None): 98}
+    assert known_on(2, ENDED) == {("good", good, ENDED): 100}
+    # one of a hundred holds back no other, and one that is never followed none at all
+    assert known_on(1, before) == {("unknown", open_loan, None): 1, ("good", good, before): 99}
+    assert known_on(0, before, never=5) == {("unknown", open_loan, None): 5, ("good", good, before): 95}
+    # nor is a cohort known that is still drawing, however short its first loans are
+    short = definition.model_copy(update={"follow_up_days": 30})
+    day = AS_OF + timedelta(days=40)
+    first = spark.createDataFrame([("l0", "s0", AS_OF, day, 0, None, None, None)], LOANS)
+    rows = cohort_outcomes(first, labels, short, day + timedelta(days=49)).filter("loans > 0").collect()
+    assert [row["why"] for row in rows] == [young]
+    rows = cohort_outcomes(first, labels, short, day + timedelta(days=50)).filter("loans > 0").collect()
+    assert [row["known_on"] for row in rows] == [AS_OF + timedelta(days=90)]
 
 
 def test_the_approvals_that_stand_and_were_known_count(spark: SparkSession) -> None:
@@ -77,7 +116,7 @@ def test_the_approvals_that_stand_and_were_known_count(spark: SparkSession) -> N
     # a seller is seen where any of its loans was approved; one without a record was approved by rule
     for these, wanted in (("l1", 0.3), ("l0 l1", 1.0), ("l1 l2", 1.0), ("l2", None)):
         chosen = loans.filter(F.col("loan_id").isin(these.split()))
-        (row,) = cohort_outcomes(chosen, labels, load_definition("standard")).collect()
+        (row,) = cohort_outcomes(chosen, labels, load_definition("standard"), ENDED).collect()
         assert (row["outcome"], row["approval_probability"]) == ("good", wanted), these
 
 
