@@ -407,7 +407,7 @@ def command(
     day given here.
     """
     mapping = load_source(source)
-    today = invocation.today()
+    today = invocation.today_of_arrival(arrival_day)
     return ingest(invocation.lake(), mapping, root, arrival_day, today, first, through, again)
 
 

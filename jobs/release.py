@@ -195,7 +195,7 @@ def command(invocation: Invocation, source: str, arrival_day: date | None) -> Re
     They arrive today: what was decided in the meantime was decided without them.
     """
     mapping = load_source(source)
-    today = invocation.today()
+    today = invocation.today_of_arrival(arrival_day)
     return release(invocation.lake(), mapping, arrival_day, today)
 
 

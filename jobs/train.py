@@ -45,13 +45,6 @@ from transforms.tables.table import Table
 CALIBRATION_FOLDS = 3
 TOP_FEATURES = 10
 
-_PURPOSE = (
-    "It ranks sellers for offers of credit lines: the probability is that a seller who draws in the 90 days after the"
-    " as-of day goes bad on what it drew. It is no forecast for a seller who would not draw.",
-    "Declined sellers have no outcome: the model is known for those who were lent to.",
-    "Never inputs: region, owner type, and any rating that another lender gave.",
-)
-
 
 def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
     """Train on the newest training set, register the version as challenger, and publish its figures.
@@ -169,19 +162,47 @@ def _facts(plan: Plan, made_by: Published, policy: Policy) -> dict[str, str]:
         "algorithm": name_of(plan.algorithm),
         "settings": settings,
         "training_set": made_by.run_id,
-        "definition": _definition(made_by),
+        "definition": _definition_in_words(made_by),
         "judged_by": _judged_by(plan),
         "catalogue": made_by.facts["catalogue"][:12],
         "policy": f"{policy.name} {policy.version} {policy.digest()[:12]}",
     }
 
 
-def _definition(made_by: Published) -> str:
+def _definition(made_by: Published) -> OutcomeDefinition | None:
+    """What bad means in a training set; None where the source gave its outcomes."""
+    told = made_by.facts.get("definition_as_json")
+    return None if told is None else OutcomeDefinition.model_validate_json(told)
+
+
+def _definition_in_words(made_by: Published) -> str:
     """Name, version and digest of what bad means in a training set."""
-    name = made_by.facts["definition"]
-    if "definition_as_json" not in made_by.facts:
-        return name
-    return f"{name} {OutcomeDefinition.model_validate_json(made_by.facts['definition_as_json']).digest()[:12]}"
+    name, definition = made_by.facts["definition"], _definition(made_by)
+    return name if definition is None else f"{name} {definition.digest()[:12]}"
+
+
+def _limits(definition: OutcomeDefinition | None) -> list[str]:
+    """What a version may be used for, and what not."""
+    asked = (
+        "It ranks sellers: the probability is that the outcome which the source gives of a seller is bad."
+        if definition is None
+        else "It ranks sellers for offers of credit lines: the probability is that a seller who draws in the"
+        f" {definition.draw_days} days after the as-of day goes bad on what it drew. It is no forecast for a seller who"
+        " would not draw."
+    )
+    return [
+        asked,
+        "Declined sellers have no outcome: the model is known for those who were lent to.",
+        "Never inputs: region, owner type, and any rating that another lender gave.",
+    ]
+
+
+def _cohorts(seen: DataFrame, plan: Plan) -> str:
+    """The as-of days whose rows trained."""
+    of = seen.agg(F.count_distinct("as_of").alias("many"), F.min("as_of").alias("first"), F.max("as_of").alias("last"))
+    told = of.collect()[0]
+    known = "" if plan.trained_on is None else f", those with outcomes known by {plan.trained_on}"
+    return f"{told['many']} as-of days, {told['first']} to {told['last']}{known}"
 
 
 def _judged_by(plan: Plan) -> str:
@@ -275,8 +296,8 @@ def funnel(lake: Lake, read: Callable[[Table], DataFrame], made_by: Published) -
     """
     outcomes = read(OUTCOMES).filter(F.col("run_id") == made_by.run_id)
     figures = [F.count(F.lit(1)).alias("all sellers, each month")]
-    if "definition_as_json" in made_by.facts:
-        definition = OutcomeDefinition.model_validate_json(made_by.facts["definition_as_json"])
+    definition = _definition(made_by)
+    if definition is not None:
         events, kinds = read(LOAN_EVENTS), list(lake.kinds_told())
         if "known_by" in made_by.facts:
             # as the outcomes, which no later news has changed
@@ -347,6 +368,7 @@ def _card(
             "training set": made_by.run_id,
             "outcome definition": facts["definition"],
             "known by": made_by.facts.get("known_by", "-"),
+            "trained on": _cohorts(fit.seen, plan),
             "judged by": facts["judged_by"],
             "trained by": trainer,
             "calibration": "affine on the margin, fitted on each row's margin by a model of the other folds; the"
@@ -367,7 +389,7 @@ def _card(
         top_features=[(name, BY_NAME[name].meaning, size) for name, size in found.importance[:TOP_FEATURES]],
         dropped=[name for name in MODEL_INPUTS if name not in fit.inputs.features],
         gates=gates_now(lake, figures, made_by.run_id, None),
-        limits=_PURPOSE,
+        limits=_limits(_definition(made_by)),
         since_champion=since_champion,
     )
 

@@ -1,6 +1,6 @@
 """Which way each feature moves the score, beside the way that the catalogue expects."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from pyspark.ml import PipelineModel
@@ -38,17 +38,39 @@ class Direction:
 
 
 def directions(
-    rows: DataFrame, some: DataFrame, model: PipelineModel, expected: Mapping[str, str | None]
+    rows: DataFrame,
+    some: DataFrame,
+    model: PipelineModel,
+    expected: Mapping[str, str | None],
+    used: Container[str] | None = None,
 ) -> list[Direction]:
     """Sweep every feature named in `expected` over `some` hundred of the rows; largest move first.
 
-    One that is the same in all rows where it is known cannot be swept, and is left out.
+    One that is the same in all rows where it is known cannot be swept, and is left out. Where the features that the
+    model has `used` are told, the others move nothing: half of the catalogue, and half of the time.
     """
     names = list(expected)
     ends = _ends(rows, some, names)
-    swept = [name for name in names if name in ends]
+    swept = [name for name in names if name in ends and (used is None or name in used)]
+    return sorted(
+        (
+            Direction(name, expected[name], ends[name][0], ends[name][1], points)
+            for name, points in (dict.fromkeys(ends, 0.0) | _swept(some, model, names, swept, ends)).items()
+        ),
+        key=lambda direction: (-abs(direction.points), direction.feature),
+    )
+
+
+def _swept(
+    some: DataFrame,
+    model: PipelineModel,
+    names: Sequence[str],
+    swept: Sequence[str],
+    ends: Mapping[str, Sequence[float]],
+) -> dict[str, float]:
+    """Mean change of the score by feature, from one of its ends to the other."""
     if not swept:
-        return []
+        return {}
     steps = [(place, end, ends[name][end]) for place, name in enumerate(swept) for end in (0, 1)]
     step = F.explode(
         F.array(
@@ -71,17 +93,7 @@ def directions(
         (row["place"], row["end"]): row["mean"]
         for row in model.transform(moved).groupBy("place", "end").agg(F.avg(LOG_ODDS).alias("mean")).collect()
     }
-    found = [
-        Direction(
-            name,
-            expected[name],
-            ends[name][0],
-            ends[name][1],
-            -POINTS_PER_LOG_ODDS * (means[place, 1] - means[place, 0]) + 0.0,
-        )
-        for place, name in enumerate(swept)
-    ]
-    return sorted(found, key=lambda direction: (-abs(direction.points), direction.feature))
+    return {name: -POINTS_PER_LOG_ODDS * (means[place, 1] - means[place, 0]) + 0.0 for place, name in enumerate(swept)}
 
 
 def _ends(rows: DataFrame, some: DataFrame, names: Sequence[str]) -> dict[str, tuple[float, ...]]:

@@ -18,7 +18,7 @@ from ml.directions import Direction, directions
 from ml.evaluate import Counts, Evaluation, Interval, auc, count, count_by, difference_of_auc, evaluate
 from ml.fitting import BASELINE_LOG_ODDS, CHAMPION_LOG_ODDS, Fitted, Plan, log_odds_by
 from ml.gates import LEAST_ROWS_FOR_IMPACT
-from ml.pipeline import LOG_ODDS, PD
+from ml.pipeline import LOG_ODDS, PD, features_used
 from ml.reasons import Reference, stage_of
 from ml.scorecard import Scorecard
 from ml.scoring import Scorer, mean_contributions, score, scorer
@@ -159,7 +159,8 @@ def findings(
     finally:
         judged.unpersist()
     wanted = _of_inputs(expected, fit)
-    swept = tuple(directions(fit.seen, _some(fit.seen, _SWEPT_ROWS), fit.model, wanted))
+    some, used = _some(fit.seen, _SWEPT_ROWS), features_used(fit.model, fit.inputs)
+    swept = tuple(directions(fit.seen, some, fit.model, wanted, used))
     told = {found.feature for found in swept}
     reference, importance, checks = _reasons(fit, plan, cut_off)
     fold_aucs, repeat_aucs = _spread(fit, plan)

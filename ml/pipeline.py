@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from pyspark import StorageLevel
 from pyspark.ml import PipelineModel
-from pyspark.ml.classification import GBTClassifier
+from pyspark.ml.classification import GBTClassificationModel, GBTClassifier
 from pyspark.ml.feature import Imputer, SQLTransformer, VectorAssembler, VectorSlicer
 from pyspark.ml.functions import vector_to_array
 from pyspark.ml.regression import GeneralizedLinearRegression, GeneralizedLinearRegressionModel
@@ -188,6 +188,19 @@ def classifier(boosting: Boosting) -> GBTClassifier:
     return trees.setRawPredictionCol("raw").setProbabilityCol("raw_probability").setPredictionCol("raw_class")
 
 
+def features_used(model: PipelineModel, inputs: Inputs) -> frozenset[str] | None:
+    """The features on whose value one of the boosted trees splits; None of a model of another kind.
+
+    One that is only asked whether it is known is not among them. A split without a gain is none: Spark makes a leaf.
+    """
+    for stage in model.stages:
+        if isinstance(stage, GBTClassificationModel):
+            # the flags for what is unknown come after the features
+            sizes = stage.featureImportances.toArray()[: len(inputs.features)]
+            return frozenset(name for name, size in zip(inputs.features, sizes, strict=True) if size > 0)
+    return None
+
+
 def fit_calibration(rows: DataFrame) -> GeneralizedLinearRegressionModel:
     """Fit log-odds of bad = intercept + slope * margin on `margin` and `bad`, each margin by trees that did not see it.
 
@@ -204,15 +217,19 @@ def fit_affine(rows: DataFrame) -> GeneralizedLinearRegressionModel:
     """The same whatever the slope: where a model is judged, one of 0 or below is a finding."""
     # the sums of several partitions are added up as they come: another order is another last digit
     ordered = rows.select(MARGIN, F.col(LABEL).cast("double").alias(LABEL)).repartition(1)
-    ordered = ordered.sortWithinPartitions(vector_to_array(F.col(MARGIN))[0], LABEL)
-    return GeneralizedLinearRegression(
-        family="binomial",
-        link="logit",
-        featuresCol=MARGIN,
-        labelCol=LABEL,
-        predictionCol=PD,
-        linkPredictionCol=LOG_ODDS,
-    ).fit(ordered)
+    # read again at each of its some ten steps
+    ordered = ordered.sortWithinPartitions(vector_to_array(F.col(MARGIN))[0], LABEL).persist()
+    try:
+        return GeneralizedLinearRegression(
+            family="binomial",
+            link="logit",
+            featuresCol=MARGIN,
+            labelCol=LABEL,
+            predictionCol=PD,
+            linkPredictionCol=LOG_ODDS,
+        ).fit(ordered)
+    finally:
+        ordered.unpersist()
 
 
 def whole_model(trees: PipelineModel, calibration: GeneralizedLinearRegressionModel) -> PipelineModel:

@@ -125,6 +125,13 @@ class Invocation:
         """The day that it is in the business time zone."""
         return datetime.now(self.settings.calendar.zone).date()
 
+    def today_of_arrival(self, arrival_day: date | None) -> date:
+        """Today; UserError where an arrival day was given that has not come: what is at hand is known by today."""
+        today = self.today()
+        if arrival_day is not None and arrival_day > today:
+            raise UserError(f"--arrival-day {arrival_day} has not come, as today is {today}; say {today} at the latest")
+        return today
+
 
 def step(name: str, example: str) -> Callable[[Callable[..., Report]], click.Command]:
     """Make a command of a function `(invocation, **options) -> Report`; `example` ends its help."""

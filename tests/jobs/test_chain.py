@@ -83,7 +83,7 @@ def lake(spark: SparkSession, folder: Path) -> Lake:
     world |= {"sellers": 240, "days": DAYS, "name": "harsh"}
     # a dozen trees on 240 sellers: a year that is hard on all of them would be all that they learn
     world["demand"] |= {"common_margin": 0, "break_margin": 0}
-    world["shops"] |= {"open_at_start": 0.95, "closing_a_year": [0.02, 0.1]}
+    world["shops"] |= {"orders_a_week": 0.4, "open_at_start": 0.95, "closing_a_year": [0.02, 0.1]}
     world["money"] |= {"losses_a_year": 2, "rescue_a_week": 0.01, "buffer_weeks": [0.05, 3.0]}
     world["lending"] |= {"first_day": 30, "draw_level": -1.0, "willing_shops": 0.95, "strategic": 0.1}
     (folder / "world.yml").write_text(yaml.safe_dump(world))

@@ -89,10 +89,15 @@ DAILY = ["daily", "--source", "marketplace", "--input", "."]
     [
         (["aggregate", "--through", "2024-09-02"], "--through 2024-09-02 is not over, as today is 2024-09-02"),
         (["aggregate", "--through", "2042-08-31"], "close 2024-09-01 at the latest"),
+        (
+            ["ingest", "--source", "marketplace", "--input", ".", "--arrival-day", "2024-09-03"],
+            "--arrival-day 2024-09-03 has not come, as today is 2024-09-02",
+        ),
+        (["release", "--source", "marketplace", "--arrival-day", "2024-09-03"], "say 2024-09-02 at the latest"),
         ([*DAILY, "--as-of", "2024-09-03"], "--as-of 2024-09-03 has not come, as today is 2024-09-02"),
     ],
 )
-def test_a_day_that_is_not_over_is_not_closed(
+def test_a_day_that_is_not_over_is_not_closed_and_one_to_come_takes_nothing_in(
     words: list[str], wanted: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Invocation, "today", lambda _: date(2024, 9, 2))

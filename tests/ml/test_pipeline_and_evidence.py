@@ -23,6 +23,7 @@ from ml.agreement import Approved, agreements
 from ml.algorithms import fit
 from ml.card.card import Card, plots_of, to_html, to_markdown
 from ml.cross_validate import calibrated_by_others, fit_both, judged_by_both, out_of_fold
+from ml.directions import directions
 from ml.evaluate import BLOCKS, Counts, auc, count, difference_of_auc, evaluate, ks
 from ml.findings import (
     Champion,
@@ -45,6 +46,7 @@ from ml.pipeline import (
     Boosting,
     Inputs,
     UnfitError,
+    features_used,
     fit_calibration,
     usable_inputs,
     whole_model,
@@ -168,6 +170,15 @@ def test_rows_in_many_partitions_give_the_same_model_to_the_last_bit(
         return [repr(value) for value in found]
 
     assert everything() == everything()
+
+
+def test_what_no_tree_splits_on_is_not_swept_and_moves_nothing(small: Fitted, rows: DataFrame, inputs: Inputs) -> None:
+    used = features_used(small.model, inputs)
+    assert used is not None and {"sales", "refunds"} <= used < set(inputs.features)
+    expected = {"sales": "falls", "refunds": "rises", "sometimes": None, "one_group": "rises"}
+    every, those = (directions(rows, rows.limit(40), small.model, expected, of) for of in (None, used))
+    assert those == every and {move.feature for move in every if move.points} <= used
+    assert features_used(small.scorecard.model, inputs) is None
 
 
 def test_one_class_alone_is_refused(rows: DataFrame, inputs: Inputs) -> None:
