@@ -8,7 +8,7 @@ import json
 from importlib.resources import files
 from pathlib import Path
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from conf.errors import UserError
 from conf.files import Strict, parse_yaml, read_yaml, validate
@@ -26,7 +26,9 @@ class OutcomeDefinition(Strict):
     summary: str = Field(min_length=1, description="what it is for, in a sentence")
     draw_days: int = Field(ge=1, description="origination: loans drawn in so many days from the as-of day on count")
     follow_up_days: int = Field(ge=1, description="origination: each is followed so long after its last due day")
-    cohort_share: float = Field(gt=0, le=1, description="origination: a cohort counts once so much of it is followed")
+    cohort_share: float = Field(
+        gt=0, le=1, description="origination: of those who drew; a cohort counts once so many are settled"
+    )
     performance_days: int = Field(ge=1, description="behavioural: days from the as-of day on that are looked at")
     bad_days: int = Field(ge=1, description="days past due from which a loan is bad")
     indeterminate_days: int = Field(ge=1, description="days past due from which it is no longer good")
@@ -50,6 +52,18 @@ class OutcomeDefinition(Strict):
     def digest(self) -> str:
         """Sha-256 of what the definition says, comments and order of keys apart."""
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+def definition_from_json(told: str) -> OutcomeDefinition:
+    """The definition that a training set was made by; UserError where it was made by rules of another release."""
+    try:
+        return OutcomeDefinition.model_validate_json(told)
+    except ValidationError as error:
+        missing = ", ".join(".".join(map(str, part["loc"])) for part in error.errors())
+        raise UserError(
+            f"the training set was made by an outcome definition of another release ({missing}):"
+            " run `seller-credit training-set` again"
+        ) from None
 
 
 def definition_names() -> list[str]:

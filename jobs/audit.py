@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.errors import StepFailure, UserError
-from conf.outcome import OutcomeDefinition
+from conf.outcome import definition_from_json
 from jobs.lakehouse.command import Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake, Published, Run
 from ml.single_features import MOST_AUC, single_feature_aucs
@@ -140,7 +140,7 @@ def _outcomes_again(run: Run, rows: DataFrame, made_by: Published) -> DataFrame:
     known_by = date.fromisoformat(made_by.facts["known_by"])
     if sample == GIVEN:
         return given_outcomes(run.read(LOAN_EVENTS), known_by)
-    definition = OutcomeDefinition.model_validate_json(made_by.facts["definition_as_json"])
+    definition = definition_from_json(made_by.facts["definition_as_json"])
     arrears = with_arrears(loan_segments(run.read(LOAN_EVENTS), known_by), definition)
     labels = rows.select("seller_id", "as_of")
     if sample == BEHAVIOURAL:

@@ -18,7 +18,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.errors import StepFailure, UserError
-from conf.outcome import OutcomeDefinition
+from conf.outcome import OutcomeDefinition, definition_from_json
 from conf.policy import Policy, load_policy
 from jobs.lakehouse.champion import champions, features_gone, gates_now, signed_run, training_of
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
@@ -53,6 +53,8 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
     """
     settings = lake.settings.mlflow
     made_by = _training_set(lake)
+    # one of another release is told before anything is fitted
+    definition = _definition(made_by)
     check(settings.tracking_uri)
     key = pseudonym_key(lake)
     newest_features = _newest_features(lake)
@@ -104,7 +106,7 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
                 figures = figures_of(found, champion.version if champion else None)
                 facts = _facts(plan, made_by, policy)
                 since = unjudged or [*_since(lake, champion, fit, facts), *incomparable]
-                card = _card(run, fit, found, plan, facts, figures, made_by, trainer, since, tuning)
+                card = _card(run, fit, found, plan, facts, figures, made_by, definition, trainer, since, tuning)
                 version, mlflow_run = register(
                     settings.tracking_uri,
                     settings.experiment,
@@ -172,7 +174,7 @@ def _facts(plan: Plan, made_by: Published, policy: Policy) -> dict[str, str]:
 def _definition(made_by: Published) -> OutcomeDefinition | None:
     """What bad means in a training set; None where the source gave its outcomes."""
     told = made_by.facts.get("definition_as_json")
-    return None if told is None else OutcomeDefinition.model_validate_json(told)
+    return None if told is None else definition_from_json(told)
 
 
 def _definition_in_words(made_by: Published) -> str:
@@ -181,17 +183,18 @@ def _definition_in_words(made_by: Published) -> str:
     return name if definition is None else f"{name} {definition.digest()[:12]}"
 
 
+def _asked(definition: OutcomeDefinition | None) -> str:
+    """What the probability is of."""
+    if definition is None:
+        return "that the outcome which the source gives of a seller is bad"
+    return f"that a seller who draws in the {definition.draw_days} days after the as-of day goes bad on what it drew"
+
+
 def _limits(definition: OutcomeDefinition | None) -> list[str]:
     """What a version may be used for, and what not."""
-    asked = (
-        "It ranks sellers: the probability is that the outcome which the source gives of a seller is bad."
-        if definition is None
-        else "It ranks sellers for offers of credit lines: the probability is that a seller who draws in the"
-        f" {definition.draw_days} days after the as-of day goes bad on what it drew. It is no forecast for a seller who"
-        " would not draw."
-    )
+    no_forecast = "" if definition is None else " It is no forecast for a seller who would not draw."
     return [
-        asked,
+        f"It ranks sellers for offers of credit lines: the probability is {_asked(definition)}.{no_forecast}",
         "Declined sellers have no outcome: the model is known for those who were lent to.",
         "Never inputs: region, owner type, and any rating that another lender gave.",
     ]
@@ -314,6 +317,8 @@ def funnel(lake: Lake, read: Callable[[Table], DataFrame], made_by: Published) -
         days = f"in the {definition.draw_days} days after"
         figures += [F.count_if(F.col(kind) > 0).alias(f"{name} {days}") for kind, name in told.items()]
         figures.append(F.count_if(F.col("loans") > 0).alias(f"drew {days}"))
+        is_open = (F.col("outcome") == "unknown") & (F.col("loans") > 0)
+        figures.append(F.count_if(is_open).alias("of these not followed to the end"))
     figures += [F.count_if(F.col("outcome") == outcome).alias(outcome) for outcome in ("good", "indeterminate", "bad")]
     found = outcomes.agg(*figures).collect()[0].asDict()
     decided = lake.newest_run("decide")
@@ -348,6 +353,7 @@ def _card(
     facts: Mapping[str, str],
     figures: Mapping[str, float],
     made_by: Published,
+    definition: OutcomeDefinition | None,
     trainer: str,
     since_champion: Sequence[str],
     tuning: Tuning | None,
@@ -359,7 +365,7 @@ def _card(
         name=lake.settings.mlflow.model,
         algorithm=name_of(plan.algorithm),
         summary=(
-            f"Probability that a seller who draws credit goes bad on it: {name_of(plan.algorithm)} on"
+            f"Probability {_asked(definition)}: {name_of(plan.algorithm)} on"
             f" {len(fit.inputs.features)} features; AUC {judged_by.model.auc} {judged_by.name}."
         ),
         too_few_bads=too_few_bads(figures),
@@ -389,7 +395,7 @@ def _card(
         top_features=[(name, BY_NAME[name].meaning, size) for name, size in found.importance[:TOP_FEATURES]],
         dropped=[name for name in MODEL_INPUTS if name not in fit.inputs.features],
         gates=gates_now(lake, figures, made_by.run_id, None),
-        limits=_limits(_definition(made_by)),
+        limits=_limits(definition),
         since_champion=since_champion,
     )
 

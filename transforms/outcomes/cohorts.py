@@ -1,9 +1,9 @@
 """Outcomes of the two samples, by a definition: what became of the loans drawn, and of the book.
 
 Origination: the loans that a seller drew in the 90 days from a day on, each followed until 90 days after its last
-instalment. A seller-month without a draw has no outcome: unknown, never good. A cohort counts once all its loans, 99 of
-a hundred by the definition, are followed: before that only who drew early and for a short time is. Behavioural: a
-seller with exposure that is neither 30 days late nor in default; the 180 days from the day on. The two are never mixed.
+instalment. A seller-month without a draw has no outcome: unknown, never good. A cohort counts once all who drew, 99 of
+a hundred by the definition, are settled: before that only who drew early and for a short time is. Behavioural: a seller
+with exposure that is neither 30 days late nor in default; the 180 days from the day on. The two are never mixed.
 """
 
 from datetime import date
@@ -18,19 +18,31 @@ _FAR = "9999-01-01"
 
 
 def loan_outcomes(arrears: DataFrame, definition: OutcomeDefinition, known_by: date) -> DataFrame:
-    """One row a loan with a draw, of `past_due.with_arrears`: loan_id, seller_id, drawn_on, followed_on (the as-of day
-    on which its follow-up ends; null without a due), worst_days_past_due, bad_on, bad_why, exposure_at_default_fen.
+    """One row a loan with a draw, of `past_due.with_arrears`: loan_id, seller_id, drawn_on, settled_on (the as-of day
+    on which it went bad, else on which its follow-up ends; null where no day can be told), worst_days_past_due, bad_on,
+    bad_why, exposure_at_default_fen.
 
-    What became of it is null where it is not followed to the end by `known_by`. A default on another loan of the seller
-    is one on this loan too, if it is outstanding on that day by at least the material amount.
+    What became of it is null where it is not settled by `known_by`. A default on another loan of the seller is one on
+    this loan too, if it is outstanding on that day by at least the material amount. No day can be told without a due,
+    and of a loan that was first heard of after its follow-up: how late it was then, nobody knew.
     """
     by_loan = Window.partitionBy("loan_id")
-    newest = F.max(F.struct("from_day", "last_due_on", "drawn_on")).over(by_loan)
-    loans = arrears.withColumn("newest", newest).withColumns(
-        {
-            "drawn_on": F.col("newest.drawn_on"),
-            "followed_on": F.date_add("newest.last_due_on", definition.follow_up_days),
-        }
+    newest = F.max(F.struct("from_day", "last_due_on", "drawn_on", "rescheduled_on")).over(by_loan)
+    of_plan = F.when(F.col("last_due_on").isNotNull(), F.struct("from_day", "last_due_on"))
+    # rescheduled, and no new due told yet: followed by the plan before
+    last_due_on = F.coalesce(
+        "newest.last_due_on", F.when(F.col("newest.rescheduled_on").isNotNull(), F.col("newest_plan.last_due_on"))
+    )
+    loans = (
+        arrears.withColumns({"newest": newest, "newest_plan": F.max(of_plan).over(by_loan)})
+        .withColumns(
+            {
+                "drawn_on": F.col("newest.drawn_on"),
+                "ends_on": F.date_add(last_due_on, definition.follow_up_days),
+                "first_told": F.min("from_day").over(by_loan),
+            }
+        )
+        .withColumn("followed_on", F.when(F.col("first_told") <= F.col("ends_on"), F.col("ends_on")))
     )
     in_time = F.col("from_day") <= F.col("followed_on")
     # the stretch may go on after the follow-up
@@ -76,18 +88,19 @@ def loan_outcomes(arrears: DataFrame, definition: OutcomeDefinition, known_by: d
     is_own = F.col("own").isNotNull() & (F.col("by_others").isNull() | (F.col("own.day") <= F.col("by_others.day")))
     default = F.when(is_own, F.col("own")).otherwise(F.col("by_others"))
 
-    def when_followed(value: Column) -> Column:
-        return F.when(F.col("followed_on") <= F.lit(known_by), value)
+    def when_settled(value: Column) -> Column:
+        return F.when(F.col("settled_on") <= F.lit(known_by), value)
 
-    return judged.withColumn("default", default).select(
+    settled = judged.withColumn("default", default).withColumn("settled_on", F.least("followed_on", "default.day"))
+    return settled.select(
         "loan_id",
         "seller_id",
         "drawn_on",
-        "followed_on",
-        when_followed(F.greatest(F.col("worst"), F.lit(0))).cast("int").alias("worst_days_past_due"),
-        when_followed(F.col("default.day")).alias("bad_on"),
-        when_followed(F.col("default.why")).alias("bad_why"),
-        when_followed(F.col("default.exposure_fen")).alias("exposure_at_default_fen"),
+        "settled_on",
+        when_settled(F.greatest(F.col("worst"), F.lit(0))).cast("int").alias("worst_days_past_due"),
+        when_settled(F.col("default.day")).alias("bad_on"),
+        when_settled(F.col("default.why")).alias("bad_why"),
+        when_settled(F.col("default.exposure_fen")).alias("exposure_at_default_fen"),
     )
 
 
@@ -145,54 +158,57 @@ def cohort_outcomes(loans: DataFrame, labels: DataFrame, definition: OutcomeDefi
     """One row a label (seller_id, as_of): outcome, why, loans, worst_days_past_due, bad_on, exposure_at_default_fen,
     approval_probability, known_on.
 
-    `loans` come from `loan_outcomes`, and from `with_approvals` where probabilities of approval are wanted; all loans
-    of the ledger, also of sellers without a label. Of several loans the worst counts; one not yet followed to the end
-    leaves the cohort's outcome unknown, whatever the others did, so that quick defaults are not counted early. For the
-    same reason no outcome is known before its cohort is (`_cohorts_followed`).
+    `loans` come from `loan_outcomes`, and from `with_approvals` where probabilities of approval are wanted: all loans
+    of the ledger, also of sellers without a label. Of several loans the worst counts: one that is bad settles it, else
+    all must be followed to the end. No outcome is known before its cohort is (`_cohorts_settled`), so that neither
+    quick defaults nor quick repayments are counted early.
     """
     labels = labels.select("seller_id", "as_of")
-    drawn = loans.join(F.broadcast(labels), "seller_id").filter(_is_of_cohort(definition))
-    worst = drawn.groupBy("seller_id", "as_of").agg(
+    is_of_cohort = (F.col("drawn_on") >= F.col("as_of")) & (
+        F.col("drawn_on") < F.date_add("as_of", definition.draw_days)
+    )
+    drawn = loans.join(F.broadcast(labels.select("as_of").distinct()), is_of_cohort)
+    all_are_settled = F.count("settled_on") == F.count(F.lit(1))
+    sellers = drawn.groupBy("seller_id", "as_of").agg(
         F.count(F.lit(1)).alias("loans"),
-        F.max(F.col("worst_days_past_due").isNull()).alias("is_open"),
         F.max("worst_days_past_due").alias("worst_days_past_due"),
         F.min(F.when(F.col("bad_on").isNotNull(), F.struct("bad_on", "bad_why"))).alias("bad"),
         F.sum("exposure_at_default_fen").alias("exposure_at_default_fen"),
         (_approval() if "approval_probability" in loans.columns else F.lit(None)).alias("approval"),
-        # a loan without a due event is never followed to the end
-        F.when(F.count("followed_on") == F.count(F.lit(1)), F.max("followed_on")).alias("followed_on"),
+        F.coalesce(F.min("bad_on"), F.when(all_are_settled, F.max("settled_on"))).alias("settled_on"),
     )
-    cohorts = F.broadcast(_cohorts_followed(loans, labels.select("as_of").distinct(), definition))
-    judged = labels.join(worst, ["seller_id", "as_of"], "left").join(cohorts, "as_of", "left")
-    has_none, known_on = F.col("loans").isNull(), F.greatest("followed_on", "cohort_followed_on")
+    cohorts = F.broadcast(_cohorts_settled(sellers, definition))
+    judged = labels.join(sellers, ["seller_id", "as_of"], "left").join(cohorts, "as_of", "left")
+    has_none = F.col("loans").isNull()
+    is_open = F.col("settled_on").isNull() | (F.col("settled_on") > F.lit(known_by))
+    known_on = F.greatest("settled_on", "cohort_settled_on")
     why_unknown = (
         F.when(has_none, f"no loan drawn in the {definition.draw_days} days from the as-of day on")
-        .when(F.col("is_open"), "a loan is not followed to its end yet")
+        .when(is_open, "a loan is not followed to its end yet")
         .otherwise("the cohort is not followed to its end yet")
     )
-    is_unknown = has_none | F.col("is_open") | (known_on > F.lit(known_by))
+    is_unknown = has_none | is_open | (known_on > F.lit(known_by))
     return _told(judged.withColumn("known_on", known_on), is_unknown, why_unknown, definition)
 
 
-def _is_of_cohort(definition: OutcomeDefinition) -> Column:
-    return (F.col("drawn_on") >= F.col("as_of")) & (F.col("drawn_on") < F.date_add("as_of", definition.draw_days))
-
-
-def _cohorts_followed(loans: DataFrame, days: DataFrame, definition: OutcomeDefinition) -> DataFrame:
-    """One row a cohort with a loan: as_of, cohort_followed_on, the first day by which its draws are over and the
-    definition's share of its loans is followed to the end. Loans without a due event, which never are, apart: they
-    would hold their cohort back for ever.
+def _cohorts_settled(sellers: DataFrame, definition: OutcomeDefinition) -> DataFrame:
+    """One row a cohort with a loan: as_of, cohort_settled_on, the first day by which its draws are over and the
+    definition's share of those who drew is settled. Those of whom no day can be told apart: they would hold their
+    cohort back for ever.
     """
-    drawn = loans.join(F.broadcast(days), _is_of_cohort(definition)).filter(F.col("followed_on").isNotNull())
-    by_day = drawn.groupBy("as_of", "followed_on").agg(F.count(F.lit(1)).alias("ended"))
+    by_day = (
+        sellers.filter(F.col("settled_on").isNotNull())
+        .groupBy("as_of", "settled_on")
+        .agg(F.count(F.lit(1)).alias("settled"))
+    )
     cohort = Window.partitionBy("as_of")
-    share = F.sum("ended").over(cohort.orderBy("followed_on")) / F.sum("ended").over(cohort)
+    share = F.sum("settled").over(cohort.orderBy("settled_on")) / F.sum("settled").over(cohort)
     return (
         by_day.withColumn("share", share)
         .filter(F.col("share") >= definition.cohort_share)
         .groupBy("as_of")
-        .agg(F.min("followed_on").alias("last"))
-        .select("as_of", F.greatest("last", F.date_add("as_of", definition.draw_days)).alias("cohort_followed_on"))
+        .agg(F.min("settled_on").alias("last"))
+        .select("as_of", F.greatest("last", F.date_add("as_of", definition.draw_days)).alias("cohort_settled_on"))
     )
 
 

@@ -109,16 +109,17 @@ def history(events: list[Event], known_by: date, definition: OutcomeDefinition) 
 def loan_outcome(
     loan: str, histories: dict[str, dict[date, Day]], sellers: dict[str, str], known_by: date, of: OutcomeDefinition
 ) -> tuple[date | None, int | None, date | None, str | None] | None:
-    """followed_on, worst days past due, bad_on, why; None for a loan without a draw."""
+    """settled_on, worst days past due, bad_on, why; None for a loan without a draw."""
     days = histories[loan]
     newest = days[max(days)].state
     if newest.drawn_on is None:
         return None
-    if newest.last_due is None:
+    last_due = newest.last_due
+    if newest.rescheduled and last_due is None:
+        last_due = next((days[day].state.last_due for day in sorted(days)[::-1] if days[day].state.last_due), None)
+    if last_due is None or min(days) > last_due + timedelta(days=of.follow_up_days):
         return None, None, None, None
-    followed_on = newest.last_due + timedelta(days=of.follow_up_days)
-    if followed_on > known_by:
-        return followed_on, None, None, None
+    followed_on = last_due + timedelta(days=of.follow_up_days)
     followed = {day: found for day, found in days.items() if day <= followed_on}
     worst = max((found.days_past_due for found in followed.values()), default=0)
     own = [(day, found.bad) for day, found in followed.items() if found.bad]
@@ -129,7 +130,9 @@ def loan_outcome(
             if first in followed and followed[first].state.outstanding >= of.material_fen:
                 others.append((first, "default on another loan"))
     first_bad = min([*own, *others], key=lambda found: (found[0], found[1] == "default on another loan"), default=None)
-    return (followed_on, worst, *(first_bad or (None, None)))
+    if first_bad is None and followed_on > known_by:
+        return followed_on, None, None, None
+    return (first_bad[0] if first_bad else followed_on, worst, *(first_bad or (None, None)))
 
 
 def behavioural(

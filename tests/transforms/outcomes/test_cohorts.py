@@ -12,10 +12,10 @@ from transforms.outcomes.cohorts import cohort_outcomes, given_outcomes, with_ap
 
 AS_OF = date(2024, 3, 1)
 LOANS = (
-    "loan_id string, seller_id string, drawn_on date, followed_on date, worst_days_past_due int, bad_on date,"
+    "loan_id string, seller_id string, drawn_on date, settled_on date, worst_days_past_due int, bad_on date,"
     " bad_why string, exposure_at_default_fen bigint"
 )
-ENDED = date(2024, 9, 1)
+ENDED, WENT_BAD = date(2024, 9, 1), date(2024, 7, 29)
 Loan = tuple[date, date | None, int | None, date | None, str | None, int | None]
 
 
@@ -24,8 +24,8 @@ def loan(worst: int | None = 0, *, drawn_after: int = 0, written_off: bool = Fal
     drawn_on = AS_OF + timedelta(days=drawn_after)
     is_bad = written_off or (worst or 0) >= 90
     why = "written off" if written_off else "90 or more days past due"
-    default = (AS_OF + timedelta(days=150), why, 500_000) if is_bad else (None, None, None)
-    return (drawn_on, None if worst is None else ENDED, worst, *default)
+    default = (WENT_BAD, why, 500_000) if is_bad else (None, None, None)
+    return (drawn_on, None if worst is None else WENT_BAD if is_bad else ENDED, worst, *default)
 
 
 CASES: dict[str, tuple[list[Loan], tuple[str, int, int | None, date | None]]] = {
@@ -38,10 +38,11 @@ CASES: dict[str, tuple[list[Loan], tuple[str, int, int | None, date | None]]] = 
     "29 days": ([loan(29)], ("good", 1, 29, ENDED)),
     "30 days": ([loan(30)], ("indeterminate", 1, 30, ENDED)),
     "89 days": ([loan(89)], ("indeterminate", 1, 89, ENDED)),
-    "90 days": ([loan(90)], ("bad", 1, 90, ENDED)),
-    "written off in time": ([loan(5, written_off=True)], ("bad", 1, 5, ENDED)),
-    "the worst of several": ([loan(3), loan(91), loan(40)], ("bad", 3, 91, ENDED)),
-    "bad, and another not yet followed": ([loan(91), loan(None)], ("unknown", 2, None, None)),
+    "90 days": ([loan(90)], ("bad", 1, 90, WENT_BAD)),
+    "written off in time": ([loan(5, written_off=True)], ("bad", 1, 5, WENT_BAD)),
+    "the worst of several": ([loan(3), loan(91), loan(40)], ("bad", 3, 91, WENT_BAD)),
+    "bad, and another not yet followed": ([loan(91), loan(None)], ("bad", 2, 91, WENT_BAD)),
+    "one followed, and another not yet": ([loan(3), loan(None)], ("unknown", 2, None, None)),
 }
 
 
@@ -52,7 +53,7 @@ def test_the_outcome_of_a_cohort(spark: SparkSession, name: str) -> None:
     labels = spark.createDataFrame([("s1", AS_OF)], "seller_id string, as_of date")
     rows = cohort_outcomes(drawn, labels, load_definition("standard"), ENDED).collect()
     assert [(r["outcome"], r["loans"], r["worst_days_past_due"], r["known_on"]) for r in rows] == [wanted]
-    assert [r["bad_on"] for r in rows] == [AS_OF + timedelta(days=150) if wanted[0] == "bad" else None]
+    assert [r["bad_on"] for r in rows] == [WENT_BAD if wanted[0] == "bad" else None]
     assert [r["approval_probability"] for r in rows] == [None]
 
 
