@@ -150,5 +150,5 @@ lock: setup-tests ## pin anew: requirements*.in -> requirements*.txt, with hashe
 clean: ## remove everything that set-up, tests and the demo made
 	@rm -rf .venv .spark demo dist build seller_credit.egg-info htmlcov mlruns mlartifacts spark-warehouse metastore_db
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache .benchmarks artifacts
-	@rm -f .coverage .coverage.* coverage.xml derby.log mlflow.db
+	@rm -f .coverage .coverage.* coverage.xml derby.log
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -89,7 +89,7 @@ ORDER_EVENT = (
     Field("hours_since_paid", "number", "hours from payment to this event", largest=100_000),
     Field("has_logistics", "boolean", "whether the shipment left a trace at a carrier"),
     Field("rating", "integer", "stars, 1 to 5"),
-    Field("reason", "text", "why it was refunded or disputed"),
+    Field("reason", "text", "why it was refunded or disputed; `quality` counts as one for quality"),
 )
 
 PAYMENT_EVENT = (

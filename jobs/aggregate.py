@@ -227,7 +227,11 @@ def _arrived(rows: DataFrame, closed: date | None, last: date) -> DataFrame:
 
 
 @step("aggregate", "seller-credit aggregate --through 2024-08-31")
-@click.option("--through", type=DAY, help="Last arrival day to close [default: the newest that ingest brought].")
+@click.option(
+    "--through",
+    type=DAY,
+    help="Last arrival day to close [default: the newest that ingest brought, yesterday at the latest].",
+)
 def command(invocation: Invocation, through: date | None) -> Report:
     """Close arrival days: sum what each brought into day tiles, buyers, items, payees, balances, loan book and groups.
 

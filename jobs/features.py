@@ -113,9 +113,9 @@ def _require_history(silver: Silver, as_of: date) -> None:
 def command(invocation: Invocation, as_of: date, mode: str, feature: str | None, seller: str | None) -> Report:
     """Publish every seller's features as of a day.
 
-    A day costs what it brought and what leaves its windows, however long the history. Days left out are made up for;
-    features that are new to the catalogue are added to what is held of the others.
-    With --explain nothing is published.
+    A day costs what it brought, what leaves its windows, and a row a seller, however long the history. Days left out
+    are made up for; features that are new to the catalogue are added to what is held of the others. With --explain
+    nothing is published.
     """
     if (feature is None) != (seller is None):
         raise UserError("features: --explain NAME and --seller ID go together")

@@ -386,7 +386,11 @@ def _append_deliveries(
     "--source", required=True, metavar="NAME_OR_FILE", help="Mapping that comes with the package, or a .yml file."
 )
 @click.option("--input", "root", required=True, metavar="PATH", help="Folder with the deliveries.")
-@click.option("--arrival-day", type=DAY, help="Day on which we came to know all of it [default: today].")
+@click.option(
+    "--arrival-day",
+    type=DAY,
+    help="Day on which we came to know all of it; leave it out for a first load of history [default: today].",
+)
 @click.option("--from", "first", metavar="NAME", help="Only deliveries of this name or later.")
 @click.option("--through", metavar="NAME", help="Only deliveries of this name or earlier.")
 @click.option("--again", is_flag=True, help="Also those taken in before, by a mapping that was mended since.")
@@ -403,8 +407,8 @@ def command(
 
     A delivery that was taken in before is nothing; a record again is a duplicate. With --again what a mapping refused
     is judged by the mended one, whole files too: `release` does so without the files, record by record. Before the
-    first day is closed the mapping's own arrival rule says when each record became known; afterwards it is the arrival
-    day given here.
+    first day is closed, and without --arrival-day, the mapping's own arrival rule says when each record became known;
+    else all of it arrives on that day, by default today.
     """
     mapping = load_source(source)
     today = invocation.today_of_arrival(arrival_day)

@@ -237,7 +237,10 @@ class _DayFile:
 @step("simulate", "seller-credit simulate --out demo/world")
 @click.option("--out", required=True, metavar="FOLDER", help="New folder for the world's deliveries and truth.")
 @click.option(
-    "--world", default="demo", metavar="NAME_OR_FILE", help="World that comes with the package, or a .yml file."
+    "--world",
+    default="demo",
+    metavar="NAME_OR_FILE",
+    help="World that comes with the package (demo; busy; faulty: files wrong in every way), or a .yml file.",
 )
 @click.option("--sellers", type=click.IntRange(min=1), help="Shops, instead of the world's own number.")
 @click.option("--days", type=click.IntRange(min=7), help="Days, instead of the world's own number.")

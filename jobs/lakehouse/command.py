@@ -1,5 +1,6 @@
 """What every step's command line shares: options, output, errors and exit codes."""
 
+import inspect
 import json
 import os
 import sys
@@ -153,7 +154,7 @@ def step(name: str, example: str) -> Callable[[Callable[..., Report]], click.Com
             if report.failure:
                 raise StepFailure(f"{name}: {report.failure}")
 
-        run.__doc__ = f"{function.__doc__}\n\n\b\nExample:\n  {example}\n"
+        run.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\n\b\nExample:\n  {example}\n"
         # options stand in the order of use: the step's own first, the shared ones last
         for decorator in reversed(_SHARED_OPTIONS):
             run = decorator(run)
