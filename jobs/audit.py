@@ -29,7 +29,7 @@ from transforms.outcomes.cohorts import (
 from transforms.outcomes.leaks import moved_features, other_outcomes, poisoned, split_groups
 from transforms.outcomes.past_due import loan_segments, with_arrears
 from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS, SELLERS
-from transforms.tables.gold import TRAINING_SET
+from transforms.tables.gold import OUTCOMES, TRAINING_SET
 from transforms.windows.asked import EverySeller
 
 NEWEST = "newest"
@@ -125,13 +125,16 @@ def _single(rows: DataFrame) -> tuple[str, str, str]:
 
 
 def _outcomes(run: Run, rows: DataFrame, made_by: Published) -> list[tuple[str, str, str]]:
-    """Whether outcomes were known by the as-of day, or are other than the loans give, or known on another day."""
+    """Whether outcomes were known by the as-of day, are not those that the loans give, or are left out."""
     found = other_outcomes(rows, _outcomes_again(run, rows, made_by)).collect()[0]
     inside = f"{found['inside']:,} rows whose outcome was known by their as-of day"
-    other = f"{found['other']:,} rows whose outcome, or the day on which it was known, is not what the loans give"
+    other = (
+        f"{found['other']:,} rows whose outcome, or the day on which it was known, is not what the loans give;"
+        f" {found['missing']:,} known outcomes without a row"
+    )
     return [
         ("outcomes in the history", LEAK if found["inside"] else CLEAN, inside),
-        ("outcomes by the loans", LEAK if found["other"] else CLEAN, other),
+        ("outcomes by the loans", LEAK if found["other"] or found["missing"] else CLEAN, other),
     ]
 
 
@@ -142,7 +145,9 @@ def _outcomes_again(run: Run, rows: DataFrame, made_by: Published) -> DataFrame:
         return given_outcomes(run.read(LOAN_EVENTS), known_by)
     definition = definition_from_json(made_by.facts["definition_as_json"])
     arrears = with_arrears(loan_segments(run.read(LOAN_EVENTS), known_by), definition)
-    labels = rows.select("seller_id", "as_of")
+    # who was asked about, also where no row came of it
+    asked = run.read(OUTCOMES).filter(F.col("run_id") == made_by.run_id)
+    labels = rows.select("seller_id", "as_of").union(asked.select("seller_id", "as_of")).distinct()
     if sample == BEHAVIOURAL:
         return behavioural_outcomes(arrears, labels, definition, known_by)
     return cohort_outcomes(loan_outcomes(arrears, definition, known_by), labels, definition, known_by)

@@ -217,7 +217,10 @@ def test_the_audit_is_clean_and_finds_each_leak_that_is_planted(spark: SparkSess
                 "known_on": F.when(is_odd, F.col("as_of")).otherwise(F.date_sub("known_on", 30)),
             }
         )
-        run.replace(TRAINING_SET, planted.drop("later").coalesce(1), f"training_set = '{run.run_id}'")
+        planted = planted.drop("later").filter(~F.col("indeterminate"))
+        run.replace(TRAINING_SET, planted.coalesce(1), f"training_set = '{run.run_id}'")
+        outcomes = run.read(OUTCOMES).filter(F.col("run_id") == honest.run_id).withColumn("run_id", F.lit(run.run_id))
+        run.replace(OUTCOMES, outcomes.coalesce(1), f"run_id = '{run.run_id}'")
         run.facts, run.figures = {**honest.facts, "training_set": run.run_id}, dict(honest.figures)
         run.publish()
     with pytest.raises(StepFailure) as found:
@@ -233,6 +236,7 @@ def test_the_audit_is_clean_and_finds_each_leak_that_is_planted(spark: SparkSess
     }
     assert "gmv_sum_90d" in problems["future events"] and "refund_rate_90d" in problems["future events"]
     assert "refund_rate_90d 1.000" in problems["single features"]
+    assert f" {honest.figures['indeterminate']:.0f} known outcomes without a row" in problems["outcomes by the loans"]
     audited = copy.last_run("audit", run.run_id)
     assert audited is not None and (audited.figures["leaks"], audited.figures["days"]) == (5, 1)
 

@@ -90,13 +90,19 @@ def split_groups(rows: DataFrame, groups: DataFrame) -> DataFrame:
 
 
 def other_outcomes(rows: DataFrame, outcomes: DataFrame) -> DataFrame:
-    """One row: rows of a training set whose outcome was known by the as-of day already (`inside`), and whose outcome or
-    the day on which it was known is not the one that the loans give (`other`).
+    """One row: rows of a training set whose outcome was known by the as-of day (`inside`), rows whose outcome or the
+    day on which it was known is not the one that the loans give (`other`), and known outcomes without a row
+    (`missing`): a set without its bads has no row that is wrong.
     """
-    told = outcomes.select("seller_id", "as_of", "outcome", F.col("known_on").alias("known_by_the_loans"))
-    both = rows.join(told, ["seller_id", "as_of"], "left")
+    told = outcomes.filter(F.col("outcome") != "unknown").select(
+        "seller_id", "as_of", "outcome", F.col("known_on").alias("known_by_the_loans")
+    )
+    both = rows.withColumn("is_row", F.lit(True)).join(told, ["seller_id", "as_of"], "full")
+    is_row = F.col("is_row").isNotNull()
     label = F.when(F.col("bad") == 1, "bad").when(F.col("indeterminate"), "indeterminate").otherwise("good")
     is_same = label.eqNullSafe(F.col("outcome")) & F.col("known_on").eqNullSafe(F.col("known_by_the_loans"))
     return both.agg(
-        F.count_if(F.col("known_on") <= F.col("as_of")).alias("inside"), F.count_if(~is_same).alias("other")
+        F.count_if(F.col("known_on") <= F.col("as_of")).alias("inside"),
+        F.count_if(is_row & ~is_same).alias("other"),
+        F.count_if(~is_row).alias("missing"),
     )

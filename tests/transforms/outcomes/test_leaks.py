@@ -84,9 +84,11 @@ def test_outcomes_and_groups_that_a_split_could_not_trust(spark: SparkSession) -
             ("s2", AS_OF, "indeterminate", known_on),
             ("s3", AS_OF, "unknown", None),
             ("s4", AS_OF, "good", known_on),
+            ("left out", AS_OF, "bad", known_on),
+            ("without a draw", AS_OF, "unknown", None),
         ],
         "seller_id string, as_of date, outcome string, known_on date",
     )
-    assert other_outcomes(rows, outcomes).collect()[0].asDict() == {"inside": 1, "other": 3}
+    assert other_outcomes(rows, outcomes).collect()[0].asDict() == {"inside": 1, "other": 3, "missing": 1}
     groups = spark.createDataFrame([("s3", "s3"), ("s4", "s3"), ("s2", "s2")], "seller_id string, group_id string")
     assert split_groups(rows, groups).collect()[0].asDict() == {"sellers": 1, "groups": 1}
