@@ -147,7 +147,7 @@ features-doc: setup ## docs/features.md, from the catalogue of features
 lock: setup-tests ## pin anew: requirements*.in -> requirements*.txt, with hashes
 	@tools/lock
 
-clean: ## remove everything that set-up, tests and the demo made
+clean: ## remove everything that set-up, tests and the demo made; a registry of your own (mlflow.db) and keys stay
 	@rm -rf .venv .spark demo dist build seller_credit.egg-info htmlcov mlruns mlartifacts spark-warehouse metastore_db
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache .benchmarks artifacts
 	@rm -f .coverage .coverage.* coverage.xml derby.log

@@ -170,6 +170,8 @@ def test_no_outcome_of_the_training_rows_was_known_later_than_the_training_day(l
     rows = lake.read(TRAINING_SET)
     known = rows.filter(F.col("known_on") <= F.lit(TRAINED_ON)).count()
     assert rows.count() > known == run.figures["train_rows"] > 0
+    # beside the newest features of all sellers, which were published before
+    assert run.figures["impact_of_all_sellers"] == 1 and run.figures["score_psi_newest_snapshot"] > 0
 
 
 def test_the_funnel_counts_who_asked_was_approved_and_drew(lake: Lake, folder: Path) -> None:

@@ -19,6 +19,7 @@ from pyspark.sql import functions as F
 
 from conf.errors import StepFailure, UserError
 from conf.source import Source
+from jobs import ingest as ingest_job
 from jobs.ingest import ingest
 from jobs.lakehouse import deliveries
 from jobs.lakehouse.deliveries import find_deliveries, require_unchanged
@@ -394,7 +395,9 @@ def test_a_flipped_byte_in_parquet_is_told_by_the_files_name(lake: Lake, folder:
     assert [tuple(row) for row in told] == [("orders.parquet", why), ("too.parquet", why)]
 
 
-def test_a_file_that_changes_while_it_is_read_is_noticed(lake: Lake, folder: Path) -> None:
+def test_a_file_that_changes_while_it_is_read_is_noticed(
+    lake: Lake, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = folder / "orders.csv"
     path.write_text(f"{','.join(COLUMNS)}\n{line('a')}\n")
     deliveries = find_deliveries(ledger("*.csv"), str(folder), None, None)
@@ -402,6 +405,16 @@ def test_a_file_that_changes_while_it_is_read_is_noticed(lake: Lake, folder: Pat
     path.write_text(f"{','.join(COLUMNS)}\n{line('a')}\n{line('b')}\n")
     with pytest.raises(StepFailure, match=r"orders\.csv: was changed while it was read"):
         require_unchanged(str(folder), deliveries)
+
+    def judged_while_it_grows(*_: Any) -> None:
+        path.write_text(f"{','.join(COLUMNS)}\n{line('a')}\n{line('b')}\n{line('c')}\n")
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(ingest_job, "_mark_judged_anew", judged_while_it_grows)
+        with pytest.raises(StepFailure, match=r"orders\.csv: was changed"):
+            ingest(lake, ledger("*.csv"), str(folder), None, TODAY)
+    assert lake.runs() == []
+    assert ingest(lake, ledger("*.csv"), str(folder), None, TODAY).values["accepted"] == 3
 
 
 def test_absurd_records_are_refused_alone_and_the_counts_add_up(lake: Lake, folder: Path) -> None:

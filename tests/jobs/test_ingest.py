@@ -310,10 +310,14 @@ def test_repeats_conflicts_and_corrections_over_deliveries(lake: Lake, tmp_path:
     # in runs of their own, and all of it once more: the same, and nothing new
     again = taken_in(lake, folder)
     assert again["deliveries"] == 0
-    write_orders(folder / "2025-03-10" / "orders.csv", [order("b"), order("b", amount="1.00"), order("c5", voids="a")])
+    # an id of another day, three weeks before
+    of_another_day = order("wrong", at="2025-02-16 10:00:00", amount="7.00")
+    more = [order("b"), order("b", amount="1.00"), order("c5", voids="a"), of_another_day]
+    write_orders(folder / "2025-03-10" / "orders.csv", more)
     later = taken_in(lake, folder)
-    assert (later["deliveries"], later["accepted"], later["duplicate"], later["quarantined"]) == (1, 1, 0, 2)
+    assert (later["deliveries"], later["accepted"], later["duplicate"], later["quarantined"]) == (1, 1, 0, 3)
     assert ids(lake, ORDER_EVENTS) == {"a", "b", "c1", "wrong", "c5"}
+    assert refusals(lake)["wrong"] == ["event_id: known already with other content"]
 
 
 @pytest.mark.full  # half a minute

@@ -18,6 +18,7 @@ from typing import Any
 import mlflow
 import pytest
 from mlflow import MlflowClient
+from mlflow.types import DataType
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from selenium.webdriver.support.ui import WebDriverWait
@@ -148,10 +149,11 @@ def test_the_version_has_its_tags_and_the_run_its_evidence(lake: Lake) -> None:
     client = MlflowClient(settings.tracking_uri, settings.tracking_uri)
     version = client.get_model_version(settings.model, "1")
     assert {"git_commit", "training_set", "catalogue", "policy", "algorithm", "trainer"} <= set(version.tags)
-    assert version.description.splitlines()[0].startswith("Probability that a seller who draws credit goes bad on it")
+    asked = f"Probability that a seller who draws in the {DEFINITION.draw_days} days after the as-of day goes bad"
+    assert version.description.splitlines()[0].startswith(asked)
     assert "Insufficient evidence" in version.description.splitlines()[2]
     run = client.get_run(version.run_id)
-    definition = f"bad_30 1 {DEFINITION.digest()[:12]}"
+    definition = f"bad_30 {DEFINITION.version} {DEFINITION.digest()[:12]}"
     assert version.tags["outcome_definition"] == run.data.params["outcome_definition"] == definition
     assert f"| outcome definition | {definition} |" in version.description
     wanted = {
@@ -197,6 +199,24 @@ def test_no_seller_is_named_in_what_the_registry_holds(lake: Lake) -> None:
     assert len(files) > 20 and not [file for file in files if b"shop-" in file.read_bytes()]
     misses = list(csv.DictReader(io.StringIO((folder / "tables" / "worst_misses.csv").read_text())))
     assert {miss["went"] for miss in misses} == {"bad", "not bad"}
+
+
+def test_the_signature_is_written_out_and_the_example_is_of_nobody(lake: Lake) -> None:
+    settings = lake.settings.mlflow
+    client = MlflowClient(settings.tracking_uri, settings.tracking_uri)
+    run_id = client.get_model_version(settings.model, "1").run_id
+    folder = Path(mlflow.artifacts.download_artifacts(run_id=run_id, tracking_uri=settings.tracking_uri))
+    with (folder / "tables" / "directions.csv").open() as file:
+        low = {row["feature"]: float(row["low"]) for row in csv.DictReader(file)}
+    mlflow.set_tracking_uri(settings.tracking_uri)
+    model = mlflow.models.get_model_info(f"models:/{settings.model}/1")
+    columns = {column.name: (column.type, column.required) for column in model.signature.inputs.inputs}
+    assert set(low) <= set(columns) <= set(MODEL_INPUTS)
+    assert set(columns.values()) == {(DataType.double, False)}
+    assert model.signature.outputs.input_names() == ["prediction"]
+    example = mlflow.models.Model.load(f"models:/{settings.model}/1").load_input_example()
+    told = {name: value for name, value in example.iloc[0].items() if name in low}
+    assert told == pytest.approx(low) and len(example) == 1
 
 
 def test_same_rows_for_the_scorecard_as_a_model_and_as_the_baseline(lake: Lake) -> None:

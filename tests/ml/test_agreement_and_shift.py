@@ -197,6 +197,25 @@ def test_gates_fail_at_their_bounds(gate: str, figures: dict[str, float], champi
     assert found[gate].verdict == verdict, found[gate].evidence
 
 
+@pytest.mark.parametrize(
+    ("gate", "figures"),
+    [
+        ("auc-fall", {"train_auc": 0.9, "evaluated_auc": 0.6}),
+        ("calibration-slope", slope(1.4)),
+        ("calibration-intercept", {"calibration_intercept_low": 0.2, "calibration_intercept_high": 0.4}),
+        ("observed-to-expected", {"observed_to_expected_low": 1.1, "observed_to_expected_high": 1.3}),
+        ("grades", {"grade_tests": 8, "grade_tests_failed": 1}),
+        ("directions", {"directions_swept": 40, "directions_reversed": 1}),
+        ("calibration-by-region", {"region_tests": 4, "region_tests_failed": 1}),
+    ],
+)
+def test_with_too_few_bads_no_gate_that_rests_on_them_passes_or_fails(gate: str, figures: dict[str, float]) -> None:
+    for bad_groups, verdict in ((200.0, "fail"), (199.0, "insufficient evidence")):
+        judged = gates({"evaluated_bad_groups": bad_groups, "evaluated_bads": 600.0} | figures)
+        (found,) = [one for one in judged if one.gate == gate]
+        assert found.verdict == verdict, found.evidence
+
+
 @pytest.mark.parametrize(("low", "verdict"), [(-0.009, "pass"), (-0.011, "fail")])
 def test_a_challenger_may_not_be_worse_than_the_champion(low: float, verdict: str) -> None:
     figures = {"champion_auc_difference": 0.0, "champion_auc_difference_low": low, "champion_auc_difference_high": 0.02}

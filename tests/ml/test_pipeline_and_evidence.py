@@ -12,9 +12,10 @@ import pytest
 from mlflow import MlflowClient
 from pyspark.ml import PipelineModel
 from pyspark.ml.feature import SQLTransformer
-from pyspark.ml.functions import array_to_vector
+from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from scipy.optimize import brentq
 
 from conf.errors import UserError
 from ml import findings as module_of_findings
@@ -140,6 +141,28 @@ def test_xgboost_takes_rows_of_several_partitions_and_grows_the_same_trees(rows:
     models = [fit(rows, told, few) for told in (inputs, replace(inputs, rows=2 * ROWS_A_PARTITION + 1))]
     margins = [[row[MARGIN] for row in model.transform(rows).select(MARGIN).collect()] for model in models]
     assert margins[0] == margins[1] and len(set(margins[0])) > 10
+
+
+def test_xgboost_moves_the_score_only_the_way_that_the_catalogue_expects(rows: DataFrame) -> None:
+    # risk is expected to rise with refunds and to fall with growth: here it does the reverse
+    turned = rows.select(
+        "*", (1 - F.col("refunds")).alias("refund_rate_90d"), (-F.col("sales")).alias("gmv_growth_90d")
+    )
+    inputs = usable_inputs(turned, ("refund_rate_90d", "gmv_growth_90d"))
+    told = turned.limit(40)
+
+    def moves(algorithm: XGBoosting | Boosting, name: str) -> list[float]:
+        model, margin = fit(turned, inputs, algorithm), vector_to_array(F.col(MARGIN))[0].alias("margin")
+        ends = turned.agg(F.min(name), F.max(name)).collect()[0]
+        low, high = (
+            [row["margin"] for row in model.transform(told.withColumn(name, F.lit(end))).select(margin).collect()]
+            for end in ends
+        )
+        return [up - down for down, up in zip(low, high, strict=True)]
+
+    for name, sign in (("refund_rate_90d", 1), ("gmv_growth_90d", -1)):
+        assert min(sign * move for move in moves(BOOSTING, name)) < -0.1, name
+        assert min(sign * move for move in moves(XGBoosting(trees=5), name)) >= -1e-6, name
 
 
 def test_rows_in_many_partitions_give_the_same_model_to_the_last_bit(
@@ -378,6 +401,18 @@ def test_figures_are_those_of_brute_force(spark: SparkSession) -> None:
     expected = sum(1 / (1 + math.exp(-value)) for _, _, value in made)
     assert evaluation.observed_to_expected.value == pytest.approx(len(bads) / expected, rel=1e-9)
     assert evaluation.auc.low < evaluation.auc.value < evaluation.auc.high
+    assert evaluation.gini.value == pytest.approx(2 * evaluation.auc.value - 1)
+    odds, went = np.array([value for *_, value in made]), np.array([bad for _, bad, _ in made])
+
+    def pd(intercept: float, slope: float) -> np.ndarray:
+        return 1 / (1 + np.exp(-intercept - slope * odds))
+
+    assert evaluation.brier == pytest.approx(np.mean((pd(0, 1) - went) ** 2), rel=1e-9)
+    assert evaluation.log_loss == pytest.approx(-np.mean(np.log(np.where(went == 1, pd(0, 1), 1 - pd(0, 1)))), rel=1e-9)
+    # where the likelihood of the recalibrated probabilities is largest both of its derivatives are 0
+    slope = evaluation.calibration_slope.value
+    intercept = brentq(lambda start: np.sum(went - pd(start, slope)), -9, 9, xtol=1e-14)
+    assert np.sum((went - pd(intercept, slope)) * odds) == pytest.approx(0, abs=1e-6)
 
 
 def test_intervals_resample_groups_and_not_rows(spark: SparkSession) -> None:

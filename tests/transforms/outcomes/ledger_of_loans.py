@@ -108,8 +108,8 @@ def history(events: list[Event], known_by: date, definition: OutcomeDefinition) 
 
 def loan_outcome(
     loan: str, histories: dict[str, dict[date, Day]], sellers: dict[str, str], known_by: date, of: OutcomeDefinition
-) -> tuple[date | None, int | None, date | None, str | None] | None:
-    """settled_on, worst days past due, bad_on, why; None for a loan without a draw."""
+) -> tuple[date | None, int | None, date | None, str | None, int | None] | None:
+    """settled_on, worst days past due, bad_on, why, exposure at default (fen); None for a loan without a draw."""
     days = histories[loan]
     newest = days[max(days)].state
     if newest.drawn_on is None:
@@ -118,7 +118,7 @@ def loan_outcome(
     if newest.rescheduled and last_due is None:
         last_due = next((days[day].state.last_due for day in sorted(days)[::-1] if days[day].state.last_due), None)
     if last_due is None or min(days) > last_due + timedelta(days=of.follow_up_days):
-        return None, None, None, None
+        return None, None, None, None, None
     followed_on = last_due + timedelta(days=of.follow_up_days)
     followed = {day: found for day, found in days.items() if day <= followed_on}
     worst = max((found.days_past_due for found in followed.values()), default=0)
@@ -131,8 +131,13 @@ def loan_outcome(
                 others.append((first, "default on another loan"))
     first_bad = min([*own, *others], key=lambda found: (found[0], found[1] == "default on another loan"), default=None)
     if first_bad is None and followed_on > known_by:
-        return followed_on, None, None, None
-    return (first_bad[0] if first_bad else followed_on, worst, *(first_bad or (None, None)))
+        return followed_on, None, None, None, None
+    if first_bad is None:
+        return followed_on, worst, None, None, None
+    on, why = first_bad
+    # of what was written off, what was outstanding until then
+    then = days.get(on - ONE, days[on]) if why == "written off" else days[on]
+    return on, worst, on, why, then.state.outstanding
 
 
 def behavioural(

@@ -109,10 +109,10 @@ def test_outcomes_of_loans_are_those_of_a_walk_through_every_day(
         if (found := loan_outcome(loan, histories, sellers, KNOWN_BY, DEFINITION)) is not None
     }
     rows = loan_outcomes(arrears, DEFINITION, KNOWN_BY).collect()
-    got = {row["loan_id"]: tuple(row[2 + n] for n in (1, 2, 3, 4)) for row in rows}
+    got = {row["loan_id"]: tuple(row[2 + n] for n in (1, 2, 3, 4, 5)) for row in rows}
     assert got == wanted
     # the walk met everything that it should tell apart
-    reasons = {why for _, _, _, why in wanted.values()}
+    reasons = {why for _, _, _, why, _ in wanted.values()}
     assert reasons >= {
         None,
         "written off",
@@ -122,7 +122,7 @@ def test_outcomes_of_loans_are_those_of_a_walk_through_every_day(
     }
     assert any(settled is None for settled, *_ in wanted.values())
     assert any(settled and settled > KNOWN_BY for settled, *_ in wanted.values())
-    assert any(worst and 30 <= worst < 90 and why is None for _, worst, _, why in wanted.values())
+    assert any(worst and 30 <= worst < 90 and why is None for _, worst, _, why, _ in wanted.values())
 
 
 def test_the_book_leaves_out_who_is_late_in_default_or_on_probation(

@@ -55,6 +55,7 @@ def test_the_outcome_of_a_cohort(spark: SparkSession, name: str) -> None:
     assert [(r["outcome"], r["loans"], r["worst_days_past_due"], r["known_on"]) for r in rows] == [wanted]
     assert [r["bad_on"] for r in rows] == [WENT_BAD if wanted[0] == "bad" else None]
     assert [r["approval_probability"] for r in rows] == [None]
+    assert [r["exposure_at_default_fen"] for r in rows] == [500_000 if wanted[0] == "bad" else None]
 
 
 def test_no_outcome_is_known_before_its_cohort_is(spark: SparkSession) -> None:
