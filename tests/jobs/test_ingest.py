@@ -219,6 +219,7 @@ def test_a_mapping_that_fits_no_file_is_refused_before_anything_is_read(lake: La
     assert lake.runs() == []
 
 
+@pytest.mark.full  # half a minute
 def test_a_mapping_that_has_fitted_before_refuses_a_days_only_file_of_a_feed_by_name(
     lake: Lake, tmp_path: Path
 ) -> None:
@@ -345,6 +346,7 @@ def test_a_correction_of_an_id_that_came_again_takes_back_the_newest(lake: Lake,
     assert refusals(lake) == {name: ["voids: the event was voided before"] for name in ("c2", "c3")}
 
 
+@pytest.mark.full  # half a minute
 def test_a_correction_needs_no_day_of_its_own(lake: Lake, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     write_orders(folder / "2025-03-08" / "orders.csv", [order("wrong", amount="7.00")])

@@ -38,6 +38,7 @@ def test_what_sources_tell_is_told_from_their_first_load_on(lake: Lake) -> None:
     assert lake.kinds_told_before(date(2024, 3, 3)) == ["a", "b", "c", "d"]
 
 
+@pytest.mark.full  # half a minute
 def test_commits_are_those_that_delta_tells(lake: Lake) -> None:
     # more than three: from there on the log has a checkpoint to begin at
     every = "spark.databricks.delta.properties.defaults.checkpointInterval"
