@@ -47,7 +47,7 @@ def directions(
     """Sweep every feature named in `expected` over `some` hundred of the rows; largest move first.
 
     One that is the same in all rows where it is known cannot be swept, and is left out. Where the features that the
-    model has `used` are told, the others move nothing: half of the catalogue, and half of the time.
+    model has `used` are told, the others are not swept: they move nothing.
     """
     names = list(expected)
     ends = _ends(rows, some, names)

@@ -217,7 +217,7 @@ def fit_affine(rows: DataFrame) -> GeneralizedLinearRegressionModel:
     """The same whatever the slope: where a model is judged, one of 0 or below is a finding."""
     # the sums of several partitions are added up as they come: another order is another last digit
     ordered = rows.select(MARGIN, F.col(LABEL).cast("double").alias(LABEL)).repartition(1)
-    # read again at each of its some ten steps
+    # read again at each step of the fit
     ordered = ordered.sortWithinPartitions(vector_to_array(F.col(MARGIN))[0], LABEL).persist()
     try:
         return GeneralizedLinearRegression(
