@@ -24,6 +24,10 @@ from pyspark.ml import PipelineModel
 from conf.errors import UserError
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+THIS_MODEL = "models:/this-one"
+"""Stands in descriptions and text artifacts for the address of the model that they are registered with."""
+DESCRIPTION_LENGTH = 5_000
+"""Characters that MLflow's table of versions has for a description: PostgreSQL and MySQL refuse a longer one."""
 _SQLITE = "sqlite:///"
 
 
@@ -90,13 +94,14 @@ def register(uri: str, experiment: str, name: str, model: PipelineModel, evidenc
     with _client(uri) as client:
         experiment_id = _experiment(client, uri, experiment)
         with mlflow.start_run(experiment_id=experiment_id, run_name=name) as run:
-            _log(model, evidence)
             run_id = run.info.run_id
+            _log(model, evidence, f"runs:/{run_id}/model")
         version = mlflow.register_model(f"runs:/{run_id}/model", name, tags=dict(evidence.tags)).version
         try:
             page = f"#/experiments/{experiment_id}/runs/{run_id}"
-            link = f"[the run with metrics, parameters, datasets and the model card]({page})"
-            client.update_model_version(name, version, description=f"{evidence.description}\n\nEvidence: {link}.\n")
+            link = f"Evidence: [the run with metrics, parameters, datasets and the model card]({page})."
+            told = evidence.description.replace(THIS_MODEL, f"models:/{name}/{version}")
+            client.update_model_version(name, version, description=described(told, link))
             client.set_registered_model_alias(name, CHALLENGER, version)
         except BaseException:
             client.delete_model_version(name, version)
@@ -104,7 +109,25 @@ def register(uri: str, experiment: str, name: str, model: PipelineModel, evidenc
     return int(version), run_id
 
 
-def _log(model: PipelineModel, evidence: Evidence) -> None:
+def described(text: str, end: str) -> str:
+    """As many paragraphs of a text as a description has room for beside its last one, and what is said where some have
+    to go.
+    """
+    whole = f"{text}\n\n{end}\n"
+    if len(whole) <= DESCRIPTION_LENGTH:
+        return whole
+    end = f"The rest is in the card: a description holds {DESCRIPTION_LENGTH:,} characters.\n\n{end}\n"
+    kept: list[str] = []
+    for paragraph in text.split("\n\n"):
+        if len("\n\n".join([*kept, paragraph, end])) > DESCRIPTION_LENGTH:
+            break
+        kept.append(paragraph)
+    while kept and kept[-1].endswith(":"):
+        kept.pop()  # what it leads to is gone
+    return "\n\n".join([*kept, end])
+
+
+def _log(model: PipelineModel, evidence: Evidence, address: str) -> None:
     mlflow.set_tags(dict(evidence.tags))
     mlflow.log_params(dict(evidence.parameters))
     mlflow.log_metrics({key: float(value) for key, value in evidence.metrics.items()})
@@ -119,7 +142,7 @@ def _log(model: PipelineModel, evidence: Evidence) -> None:
         for file, content in evidence.artifacts.items():
             path = Path(folder) / file
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content.encode() if isinstance(content, str) else content)
+            path.write_bytes(content.replace(THIS_MODEL, address).encode() if isinstance(content, str) else content)
         mlflow.log_artifacts(folder)
     mlflow.spark.log_model(
         model,

@@ -19,9 +19,11 @@ from ml.directions import Direction
 from ml.evaluate import by_decile
 from ml.findings import SCORE_SHIFT, Findings
 from ml.gates import Gate
+from ml.registry import THIS_MODEL
 from ml.stability import Shift
 from ml.tuning import Tuning
 from transforms.lending.scale import plain_score_of_log_odds
+from transforms.outcomes.segments import FAIRNESS
 
 matplotlib.use("Agg")
 
@@ -98,7 +100,7 @@ class Card:
     @property
     def how_to_load(self) -> str:
         """A line of Python for whoever has pyspark and mlflow alone."""
-        return f'mlflow.spark.load_model("models:/{self.name}/VERSION").transform(features)'
+        return f'mlflow.spark.load_model("{THIS_MODEL}").transform(features)'
 
 
 def to_html(card: Card, plots: Mapping[str, bytes]) -> str:
@@ -202,6 +204,7 @@ def _png(figure: Figure) -> bytes:
 
 def to_markdown(card: Card) -> str:
     """The version's description in the registry: a plain sentence first, then tables."""
+    found = card.findings
     lines = [card.summary, ""]
     if card.too_few_bads:
         lines += [f"**{card.too_few_bads}**", ""]
@@ -211,7 +214,7 @@ def to_markdown(card: Card) -> str:
         "| sample | rows | bads | AUC | Gini | KS | scorecard AUC | champion AUC | observed / expected | slope |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for sample in card.findings.samples:
+    for sample in found.samples:
         figures = sample.model
         lines.append(
             f"| {sample.name} | {figures.rows:,} | {figures.bads:,} | {figures.auc} | {figures.gini.value:.3f} |"
@@ -219,16 +222,23 @@ def to_markdown(card: Card) -> str:
             f" {sample.champion.auc if sample.champion else '-'} | {figures.observed_to_expected} |"
             f" {figures.calibration_slope} |"
         )
-    if card.reweighted and card.findings.reweighted:
-        lines += ["", f"{card.reweighted} AUC then {card.findings.reweighted.model.auc}."]
+    if card.reweighted and found.reweighted:
+        lines += ["", f"{card.reweighted} AUC then {found.reweighted.model.auc}."]
     if card.spread:
         lines += ["", card.spread]
     if card.tuning:
         lines += ["", card.tuning.in_words()]
     lines += ["", "| gate | verdict | evidence |", "|---|---|---|"]
     lines += [f"| {gate.gate} | {gate.verdict} | {gate.evidence} |" for gate in card.gates]
+    lines += ["", "To load it with pyspark and mlflow alone:", "", f"    {card.how_to_load}"]
     lines += ["", "What it is for, and what not:", "", *(f"* {limit}" for limit in card.limits)]
     lines += ["", "Since the champion:", "", *(f"* {line}" for line in card.since_champion)]
+    whose = f"of all sellers as of {found.approved[0].as_of}" if found.approved else f"of the rows {found.judged.name}"
+    lines += ["", f"Approved by score alone, {whose}:", "", "| | | rows | approved |", "|---|---|---|---|"]
+    lines += [
+        f"| {value.attribute.replace('_', ' ')} | {value.value} | {value.rows:,} | {value.approved:.0%} |"
+        for value in found.approved or found.agreements
+        if value.attribute in FAIRNESS
+    ]
     lines += ["", "| trained | |", "|---|---|", *(f"| {label} | {value} |" for label, value in card.trained.items())]
-    lines += ["", "To load it with pyspark and mlflow alone:", "", f"    {card.how_to_load}"]
     return "\n".join(lines)

@@ -36,7 +36,7 @@ from jobs.train import _champion, train
 from ml.algorithms import ALGORITHMS
 from ml.fitting import Plan, problems_of
 from ml.pipeline import Boosting
-from ml.registry import load
+from ml.registry import DESCRIPTION_LENGTH, load
 from tests.browser import chromium, fits, mlflow_server
 from tests.conftest import SMALL, lake_at
 from transforms.features.catalogue import MODEL_INPUTS
@@ -152,6 +152,9 @@ def test_the_version_has_its_tags_and_the_run_its_evidence(lake: Lake) -> None:
     asked = f"Probability that a seller who draws in the {DEFINITION.draw_days} days after the as-of day goes bad"
     assert version.description.splitlines()[0].startswith(asked)
     assert "Insufficient evidence" in version.description.splitlines()[2]
+    assert len(version.description) <= DESCRIPTION_LENGTH
+    assert f'mlflow.spark.load_model("models:/{settings.model}/1")' in version.description
+    assert "\n| region | north | " in version.description and "\n| owner type | person | " in version.description
     run = client.get_run(version.run_id)
     definition = f"bad_30 {DEFINITION.version} {DEFINITION.digest()[:12]}"
     assert version.tags["outcome_definition"] == run.data.params["outcome_definition"] == definition
@@ -233,13 +236,17 @@ from pyspark.sql import SparkSession
 import mlflow
 spark = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").config(map={small}).getOrCreate()
 mlflow.set_tracking_uri({uri!r})
-model = mlflow.spark.load_model("models:/{model}/1")
-assert not [name for name in sys.modules if name.split(".")[0] in ("ml", "conf", "jobs", "transforms")]
+model = mlflow.spark.load_model("models:/{model}/{version}")
+others = ("ml", "conf", "jobs", "transforms", "xgboost", "numba")
+assert not [name for name in sys.modules if name.split(".")[0] in others]
 model.transform(spark.read.parquet({rows!r})).select("seller_id", "as_of", "prediction").write.parquet({out!r})
 """
 
 
-def test_loaded_from_the_registry_alone_it_predicts_the_same_to_the_last_bit(lake: Lake, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2], ids=["trees", "scorecard"])
+def test_loaded_from_the_registry_alone_it_predicts_the_same_to_the_last_bit(
+    lake: Lake, tmp_path: Path, version: int
+) -> None:
     rows = lake.read(TRAINING_SET)
     rows.write.parquet(str(tmp_path / "rows"))
     settings = lake.settings.mlflow
@@ -247,6 +254,7 @@ def test_loaded_from_the_registry_alone_it_predicts_the_same_to_the_last_bit(lak
         small=SMALL,
         uri=settings.tracking_uri,
         model=settings.model,
+        version=version,
         rows=str(tmp_path / "rows"),
         out=str(tmp_path / "out"),
     )
@@ -257,7 +265,7 @@ def test_loaded_from_the_registry_alone_it_predicts_the_same_to_the_last_bit(lak
         [sys.executable, "-I", "-S", "-c", alone], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    ours = load(settings.tracking_uri, settings.model, 1).pipeline.transform(rows)
+    ours = load(settings.tracking_uri, settings.model, version).pipeline.transform(rows)
     wanted = {(row["seller_id"], row["as_of"]): row["prediction"] for row in ours.collect()}
     found = lake.spark.read.parquet(str(tmp_path / "out")).collect()
     assert {(row["seller_id"], row["as_of"]): row["prediction"] for row in found} == wanted
@@ -396,6 +404,10 @@ def test_the_pages_of_a_version_say_what_a_reviewer_looks_for(lake: Lake, tmp_pa
         )
         for width in (390, 1280):
             assert fits(browser, width)
+        # on paper: A4 less its margins is 718 pixels wide
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+        assert fits(browser, 718)
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
         browser.set_window_size(1280, 2400)
         read(
             f"{address}/#/models/{settings.model}/versions/1",

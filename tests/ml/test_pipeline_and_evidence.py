@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pytest
 from mlflow import MlflowClient
@@ -53,7 +54,17 @@ from ml.pipeline import (
     whole_model,
 )
 from ml.reasons import Reference
-from ml.registry import Delta, Evidence, load, register, resolve, set_champion
+from ml.registry import (
+    DESCRIPTION_LENGTH,
+    THIS_MODEL,
+    Delta,
+    Evidence,
+    described,
+    load,
+    register,
+    resolve,
+    set_champion,
+)
 from ml.scorecard import FittedScorecard, Scorecard
 from ml.scoring import Scorer, scorer
 from ml.split import fold_of
@@ -459,7 +470,7 @@ def test_gates_without_enough_bads_neither_pass_nor_fail() -> None:
 
 
 def test_a_registered_version_has_its_evidence_and_loads_the_same(
-    spark: SparkSession, rows: DataFrame, inputs: Inputs, tmp_path: Path
+    spark: SparkSession, rows: DataFrame, inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trees, scorecard = fit_both(rows, inputs, BOOSTING)
     judged = judged_by_both(rows, trees, scorecard, inputs)
@@ -471,8 +482,8 @@ def test_a_registered_version_has_its_evidence_and_loads_the_same(
         parameters={"trees": 5},
         metrics={"auc": 0.7},
         tags={"simulated": "True"},
-        description="A small model.\n\n| a |\n|---|",
-        artifacts={"card.html": "<p>card</p>"},
+        description=f"A small model.\n\nLoad {THIS_MODEL}\n\n| a |\n|---|",
+        artifacts={"card.html": f"<p>load {THIS_MODEL}</p>"},
         documents={"features.json": {"features": list(inputs.features)}, "reference.json": {"x": 1}},
         tables=[Delta("gold.training_set", table, 0, "all")],
         features=inputs.features,
@@ -484,7 +495,11 @@ def test_a_registered_version_has_its_evidence_and_loads_the_same(
     assert run.data.metrics["auc"] == 0.7
     assert run.inputs.dataset_inputs[0].dataset.name == "gold.training_set"
     told = client.get_model_version("small", str(version))
-    assert told.description.startswith("A small model.") and run_id in told.description
+    assert (
+        told.description.startswith(f"A small model.\n\nLoad models:/small/{version}\n") and run_id in told.description
+    )
+    card = mlflow.artifacts.load_text(f"runs:/{run_id}/card.html")
+    assert card == f"<p>load runs:/{run_id}/model</p>"
     assert {file.path for file in client.list_artifacts(run_id)} >= {"card.html", "model", "reference.json"}
     assert (tmp_path / "store" / "mlflow-artifacts").is_dir()
 
@@ -500,6 +515,25 @@ def test_a_registered_version_has_its_evidence_and_loads_the_same(
     assert resolve(uri, "small", "champion") == version
     with pytest.raises(UserError):
         resolve(uri, "small", "99")
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(MlflowClient, "set_registered_model_alias", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        register(uri, "tests", "small", model, evidence)
+    assert [int(found.version) for found in client.search_model_versions("name = 'small'")] == [version]
+    assert resolve(uri, "small", "challenger") == version
+
+
+def test_a_description_is_cut_between_paragraphs_at_what_a_registry_holds() -> None:
+    short = described("First.\n\nSecond.", "End.")
+    assert short == "First.\n\nSecond.\n\nEnd.\n"
+    paragraphs = [f"{number} " + "x" * 998 for number in range(9)]
+    cut = described("\n\n".join([*paragraphs[:4], "What follows:", *paragraphs[4:]]), "End.")
+    assert len(cut) <= DESCRIPTION_LENGTH
+    kept = cut.split("\n\n")
+    assert kept[:4] == paragraphs[:4] and kept[4].startswith("The rest is in the card") and kept[5:] == ["End.\n"]
 
 
 def test_the_card_escapes_and_marks_what_is_simulated(spark: SparkSession) -> None:

@@ -1,14 +1,16 @@
 """Outcomes of random loans against a reference that walks through every day."""
 
 import random
+from collections import Counter
 from dataclasses import astuple
 from datetime import date, timedelta
+from itertools import pairwise
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from conf.outcome import load_definition
-from tests.transforms.outcomes.ledger_of_loans import Event, behavioural, history, loan_outcome
+from conf.outcome import OutcomeDefinition, load_definition
+from tests.transforms.outcomes.ledger_of_loans import Day, Event, behavioural, history, loan_outcome
 from transforms.outcomes.cohorts import behavioural_outcomes, loan_outcomes, roll_rates
 from transforms.outcomes.past_due import loan_segments, with_arrears
 
@@ -92,24 +94,46 @@ def loans() -> dict[str, list[Event]]:
 
 
 @pytest.fixture(scope="module")
-def arrears(spark: SparkSession, loans: dict[str, list[Event]]) -> DataFrame:
+def segments(spark: SparkSession, loans: dict[str, list[Event]]) -> DataFrame:
     rows = [astuple(event) for events in loans.values() for event in events]
-    segments = loan_segments(spark.createDataFrame(rows, SCHEMA).coalesce(1), KNOWN_BY)
+    return loan_segments(spark.createDataFrame(rows, SCHEMA).coalesce(1), KNOWN_BY).localCheckpoint()
+
+
+@pytest.fixture(scope="module")
+def arrears(segments: DataFrame) -> DataFrame:
     return with_arrears(segments, DEFINITION).localCheckpoint()
+
+
+Outcome = tuple[date | None, int | None, date | None, str | None, int | None]
+
+
+def both_ways(
+    loans: dict[str, list[Event]], arrears: DataFrame, definition: OutcomeDefinition
+) -> tuple[dict[str, Outcome], dict[str, Outcome]]:
+    """Outcomes by loan from Spark, and from the walk."""
+    histories = {loan: history(known(events), KNOWN_BY, definition) for loan, events in loans.items() if known(events)}
+    sellers = {loan: events[0].seller_id for loan, events in loans.items()}
+    wanted = {
+        loan: found
+        for loan in histories
+        if (found := loan_outcome(loan, histories, sellers, KNOWN_BY, definition)) is not None
+    }
+    rows = loan_outcomes(arrears, definition, KNOWN_BY).collect()
+    return {row["loan_id"]: tuple(row[2 + n] for n in (1, 2, 3, 4, 5)) for row in rows}, wanted
+
+
+@pytest.mark.parametrize("name", ["bad_30", "bad_60"])
+def test_outcomes_by_the_alternate_definitions(loans: dict[str, list[Event]], segments: DataFrame, name: str) -> None:
+    definition = load_definition(name)
+    got, wanted = both_ways(loans, with_arrears(segments, definition), definition)
+    assert got == wanted
+    assert any(why == f"{definition.bad_days} or more days past due" for _, _, _, why, _ in wanted.values())
 
 
 def test_outcomes_of_loans_are_those_of_a_walk_through_every_day(
     loans: dict[str, list[Event]], arrears: DataFrame
 ) -> None:
-    histories = {loan: history(known(events), KNOWN_BY, DEFINITION) for loan, events in loans.items() if known(events)}
-    sellers = {loan: events[0].seller_id for loan, events in loans.items()}
-    wanted = {
-        loan: found
-        for loan in histories
-        if (found := loan_outcome(loan, histories, sellers, KNOWN_BY, DEFINITION)) is not None
-    }
-    rows = loan_outcomes(arrears, DEFINITION, KNOWN_BY).collect()
-    got = {row["loan_id"]: tuple(row[2 + n] for n in (1, 2, 3, 4, 5)) for row in rows}
+    got, wanted = both_ways(loans, arrears, DEFINITION)
     assert got == wanted
     # the walk met everything that it should tell apart
     reasons = {why for _, _, _, why, _ in wanted.values()}
@@ -146,13 +170,32 @@ def test_the_book_leaves_out_who_is_late_in_default_or_on_probation(
     assert {outcome for outcome, _ in wanted.values()} == {"good", "bad", "indeterminate", "unknown"}
 
 
-def test_roll_rates_count_every_loan_once_a_month(spark: SparkSession, arrears: DataFrame) -> None:
+def test_roll_rates_count_every_loan_once_a_month(
+    spark: SparkSession, loans: dict[str, list[Event]], arrears: DataFrame
+) -> None:
     days = [date(2023, month, 1) for month in range(3, 13)]
     rows = roll_rates(arrears, spark.createDataFrame([(day,) for day in days], "as_of date")).collect()
     moves = {(row["before"], row["after"]): row["loans"] for row in rows}
-    assert moves["0", "0"] > 20 and moves["30-59", "60-89"] > 3
+    wanted: Counter[tuple[str, str]] = Counter()
+    for events in loans.values():
+        walked = history(known(events), KNOWN_BY, DEFINITION) if known(events) else {}
+        for before, after in pairwise(days):
+            if before in walked and bucket(walked[before]) not in ("repaid", "written off"):
+                wanted[bucket(walked[before]), bucket(walked[after])] += 1
+    assert moves == wanted
+    assert {before for before, _ in moves} == {"0", "1-29", "30-59", "60-89", "90+"}
     # nothing that is a month late is a month later only some days late, unless it was caught up
     assert ("0", "60-89") not in moves and all(before not in ("repaid", "written off") for before, _ in moves)
+
+
+def bucket(day: Day) -> str:
+    """Where a loan stands."""
+    if day.state.written_off > 0:
+        return "written off"
+    if day.state.outstanding <= 0:
+        return "repaid"
+    late = day.days_past_due
+    return "0" if late == 0 else "1-29" if late < 30 else "30-59" if late < 60 else "60-89" if late < 90 else "90+"
 
 
 def known(events: list[Event]) -> list[Event]:
