@@ -29,8 +29,9 @@ class Field:
     meaning: str
     required: bool = False
     allowed: tuple[str, ...] = ()
+    smallest: int = 0
     largest: int | None = None
-    """Of a number that is neither negative nor larger: where None, any number is."""
+    """Of a number that is neither smaller than the one nor larger than the other: where None, any number is."""
 
 
 def _required(name: str, type_: FieldType, meaning: str, allowed: tuple[str, ...] = ()) -> Field:
@@ -88,7 +89,7 @@ ORDER_EVENT = (
     # eleven years; rounded hours are summed as 64 bits
     Field("hours_since_paid", "number", "hours from payment to this event", largest=100_000),
     Field("has_logistics", "boolean", "whether the shipment left a trace at a carrier"),
-    Field("rating", "integer", "stars, 1 to 5"),
+    Field("rating", "integer", "stars, 1 to 5", smallest=1, largest=5),
     Field("reason", "text", "why it was refunded or disputed; `quality` counts as one for quality"),
 )
 

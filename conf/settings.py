@@ -166,6 +166,6 @@ def _set(
             return
     try:
         branch[str(path[-1])] = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):  # of a date that is none, a ValueError
         problems.append(f"{place}: cannot read the value {text!r}")
     places[path] = place

@@ -55,6 +55,11 @@ def aggregate(lake: Lake, through: date | None, today: date | None = None) -> Re
         if through is None and last is not None and today is not None and last >= today:
             last = today - timedelta(days=1)
             lines = [f"closed no further than {last}: {today} is not over, and what arrived on it stays open"]
+        if closed is None and through is not None and _newest(orders, payments, loans, run.read(SELLERS)) is None:
+            raise UserError(
+                f"{lake.root}: nothing has been taken in yet: to close its days now would make all of history news of"
+                " the first day after. Run `seller-credit ingest` first"
+            )
         if last is None or (closed is not None and last <= closed):
             return Report("aggregate", {"closed through": closed, **added}, lines=[*lines, "nothing new to close"])
 

@@ -32,7 +32,7 @@ def daily(lake: Lake, as_of: date, source: Source, root: str, policy: Policy) ->
     check(lake.settings.mlflow.tracking_uri)
     day = as_of - timedelta(days=1)
     steps = (
-        ingest(lake, source, root, day, day, as_of=as_of),
+        ingest(lake, source, root, day, as_of, as_of=as_of),
         aggregate(lake, day),
         features(lake, as_of),
         score(lake, as_of),

@@ -12,7 +12,7 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from conf.errors import StepFailure
+from conf.errors import StepFailure, UserError
 from conf.source import Source, load_source
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
 from jobs.lakehouse.deliveries import (
@@ -38,9 +38,9 @@ from jobs.lakehouse.intake import (
     outcome_of,
 )
 from jobs.lakehouse.lake import Lake, Run, in_clause, schema_of
-from jobs.lakehouse.reading import DamagedFile, broken_files_named, raw_records, readable
+from jobs.lakehouse.reading import DamagedFile, broken_files_named, nested_columns, raw_records, readable
 from jobs.lakehouse.secret import pseudonym_key
-from transforms.intake.identity import ACCEPTED, QUARANTINED
+from transforms.intake.identity import ACCEPTED, KNOWN_OTHERWISE, QUARANTINED
 from transforms.intake.mapping import Calendar, unclaimed
 from transforms.intake.pseudonyms import personal_columns
 from transforms.tables.bronze import DELIVERIES, EVENT_TABLES, QUARANTINE
@@ -61,13 +61,13 @@ def ingest(
     as_of: date | None = None,
 ) -> Report:
     """Take in every delivery under `root`, named from `first` to `through`, that the lake does not have yet; with
-    `as_of` only what the work of the day before looks at (`looked_at`).
+    `as_of` only what the work of the day before looks at (`looked_at`): what happened on that day itself arrives on it.
 
-    With `again` also those that it has, by the mapping as it is now, once a mapping: what went in is a duplicate then,
-    and what was refused, whole files too, is judged anew and no longer counts as refused by the first time. The arrival
-    day of what they bring is `arrival_day`, else `today`; only while no day is closed yet does the source's own arrival
-    rule count instead. A file that turns out to be damaged in the middle is refused by name, and the run begins anew
-    without it.
+    With `again` also those that it has, by the mapping as it is now, once a mapping: what went in is a duplicate then
+    (UserError where that mapping reads most of it otherwise), and what was refused, whole files too, is judged anew and
+    no longer counts as refused by the first time. The arrival day of what they bring is `arrival_day`, else `today`;
+    only while no day is closed yet does the source's own arrival rule count instead. A file that turns out to be
+    damaged in the middle is refused by name, and the run begins anew without it.
     """
     damaged: set[str] = set()
     while True:
@@ -118,6 +118,7 @@ def _ingest(
             values = {"source": source.name, "deliveries": 0, "known already": len(deliveries)}
             return Report("ingest", values, lines=lines)
         calendar = calendar_of(lake, arrival_day or (today if lake.closed_through() else None), today)
+        calendar = replace(calendar, is_the_day_after=as_of is not None)
         with broken_files_named(root):
             counts, held, refused = _take_in(run, source, new, root, calendar, key or b"", again, has_fitted)
         _mark_judged_anew(run, earlier)
@@ -197,7 +198,8 @@ def _take_in(
     for group in readable(run.lake, source, deliveries, refused, has_fitted):
         raw = raw_records(run.lake, source, group, deliveries, root)
         is_small = sum(file.stamp[0] for file in group.files) <= SMALL_BYTES
-        batches.append(Batch(raw, group.feeds, personal_columns(group.feeds, raw.columns), is_small))
+        personal = personal_columns(group.feeds, raw.columns, nested_columns(group, raw))
+        batches.append(Batch(raw, group.feeds, personal, is_small))
     secret = key_pads(run.lake.spark, key)
     events = loads(source, batches, calendar, secret)
     rests = [unclaimed(batch.raw, batch.feeds, batch.personal, secret) for batch in batches]
@@ -216,6 +218,8 @@ def _take_in(
     quarantine = []
     for load in events:
         judged = load.judge(run, held)
+        if not has_fitted and run.lake.published_version(load.table) is not None:
+            _require_read_as_before(run, source, load, judged)
         found = outcome_of(judged)
         for delivery, records in load.records.items():
             straight = records - sum(load.second_road[delivery, is_sound] for is_sound in (True, False))
@@ -260,6 +264,20 @@ def _held(run: Run, taken: Counter[str], bad: Counter[str]) -> dict[str, str]:
         for delivery, records in taken.items()
         if records >= rule.hold_from_records and bad[delivery] > rule.hold_above_share * records
     }
+
+
+def _require_read_as_before(run: Run, source: Source, load: Load, judged: DataFrame) -> None:
+    """Raise UserError where a mapping that is new to the lake reads so many known records in another way that not they
+    are wrong, but it is: day by day all of them would go into quarantine.
+    """
+    rule, records = run.lake.settings.intake, load.records.total()
+    otherwise = judged.filter(F.array_contains("reasons", KNOWN_OTHERWISE)).count()
+    if records >= rule.hold_from_records and otherwise > rule.hold_above_share * records:
+        raise UserError(
+            f"source {source.name}: this mapping reads {otherwise:,} of {records:,} records for {load.table.name}"
+            " otherwise than they were taken in by an earlier one, and a known record does not change: nothing was"
+            " taken in. Read them as before, deliver only new records, or make a new lake by this mapping"
+        )
 
 
 def _check_against_footers(

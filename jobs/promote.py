@@ -225,7 +225,8 @@ def _let_the_alias_follow(lake: Lake) -> bool:
 
 
 def _tags(signed: Mapping[str, Any]) -> dict[str, str]:
-    by = f"{signed['kind']} by {signed['approver']}, {signed['signed_at']:%Y-%m-%d %H:%M} UTC ({signed['run_id']})"
+    at = signed["signed_at"].astimezone(UTC)  # told in the machine's zone
+    by = f"{signed['kind']} by {signed['approver']}, {at:%Y-%m-%d %H:%M} UTC ({signed['run_id']})"
     tags = {"signed_off": by}
     if signed["reason"]:
         tags["rollback_reason"] = f"from version {signed['previous_version']}: {signed['reason']}"

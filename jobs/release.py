@@ -32,12 +32,13 @@ def release(lake: Lake, source: Source, arrival_day: date | None, today: date) -
     """Take in what is in quarantine from this source and the mapping, as it is now, accepts.
 
     Each record goes through the feed that refused it; one that no feed took through every feed of its file. It
-    arrives on `arrival_day`, else `today`, or on the first open day after. What is still refused stays as it is; where
-    one feed of several takes a record and another refuses it, what is refused stays by itself, under that feed.
+    arrives on `arrival_day`, else `today`, or on the first open day after; only while no day is closed yet does the
+    source's own arrival rule count instead, as in `ingest`. What is still refused stays as it is; where one feed of
+    several takes a record and another refuses it, what is refused stays by itself, under that feed.
     """
     with lake.run("release", source.name, {}, {"source": source.name, "arrival_day": arrival_day}) as run:
         key = pseudonym_key(lake) if source.names_persons() else None
-        calendar = calendar_of(lake, arrival_day or today, today)
+        calendar = calendar_of(lake, arrival_day or (today if lake.closed_through() else None), today)
         ours = F.startswith("delivery_id", F.lit(f"{source.name}/")) & F.col("released_by").isNull()
         waiting = run.read(QUARANTINE).filter(ours & F.col("columns").isNotNull())
         waiting = waiting.withColumn("row_id", F.xxhash64(*_KEY)).persist(StorageLevel.DISK_ONLY)
@@ -192,7 +193,8 @@ def _count_in(run: Run, parts: DataFrame) -> None:
 def command(invocation: Invocation, source: str, arrival_day: date | None) -> Report:
     """Take refused records in that the mapping now accepts, each once; the others stay in quarantine.
 
-    They arrive today: what was decided in the meantime was decided without them.
+    They arrive today: what was decided in the meantime was decided without them. Before the first day is closed, and
+    without --arrival-day, the mapping's own arrival rule says when each became known.
     """
     mapping = load_source(source)
     today = invocation.today_of_arrival(arrival_day)

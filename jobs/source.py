@@ -35,7 +35,7 @@ from jobs.lakehouse.deliveries import (
 )
 from jobs.lakehouse.intake import key_pads
 from jobs.lakehouse.lake import Lake
-from jobs.lakehouse.reading import Group, broken_files_named, raw_records, readable
+from jobs.lakehouse.reading import Group, broken_files_named, nested_columns, raw_records, readable
 from transforms.intake.expressions import origin_of
 from transforms.intake.fields import ARRIVAL, mapped_value, read_field
 from transforms.intake.mapping import Calendar, Records, map_records, told_arrival, unclaimed, with_reasons
@@ -121,7 +121,7 @@ class _Found:
     def look_at(self, sample: DataFrame, source: Source, group: Group, calendar: Calendar, secret: DataFrame) -> None:
         """Add the sample of one group of files, mapped as `ingest` would map it under a key of its own."""
         feed = self.feed
-        hidden = personal_columns(group.feeds, sample.columns)
+        hidden = personal_columns(group.feeds, sample.columns, nested_columns(group, sample))
         rows = sample if feed.filter is None else sample.filter(F.expr(feed.filter))
         fields = {field.name: field for field in EVENTS[feed.event]}
         ours = {name: _ours(fields[name], m, rows, source.time_zone) for name, m in feed.fields.items()}

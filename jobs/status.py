@@ -137,6 +137,8 @@ def command(invocation: Invocation, of_cost: bool, plot: Path | None) -> Report:
     """Show what is published on a lake: every run, what it made, and how long it took."""
     if plot is not None and not of_cost:
         raise UserError("--plot draws what --cost tells: give both")
+    if plot is not None and not plot.parent.is_dir():
+        raise UserError(f"--plot {plot}: there is no folder {plot.parent}")
     return cost(invocation.lake(), plot) if of_cost else status(invocation.lake())
 
 

@@ -72,7 +72,7 @@ class Report:
             grid.add_column(style="dim")
             grid.add_column()
             for label, value in self.values.items():
-                grid.add_row("  " + label, shown(value))
+                grid.add_row("  " + label, escape(shown(value)))
             console.print(grid)
         if self.table is not None:
             headers, rows = self.table
@@ -142,7 +142,11 @@ def step(name: str, example: str) -> Callable[[Callable[..., Report]], click.Com
         def run(
             profile: str, lake: str | None, no_wait: bool, changes: tuple[str, ...], as_json: bool, **options: Any
         ) -> None:
-            told = [*changes, *([f"lake.root={lake}"] if lake else []), *(["lake.wait_seconds=0"] if no_wait else [])]
+            told = [
+                *changes,
+                *([f"lake.root={json.dumps(lake)}"] if lake else []),
+                *(["lake.wait_seconds=0"] if no_wait else []),
+            ]
             settings = load_settings(profile, os.environ, told)
             report = function(Invocation(settings, as_json), **options)
             if as_json:

@@ -57,6 +57,8 @@ class DeliveredFile:
     """Of a Delta table: the version that was delivered."""
     stamp: tuple[int, int] = (0, 0)
     """Size and time of change, in bytes and nanoseconds, when it was looked into."""
+    nested: tuple[str, ...] = ()
+    """Of JSON lines: keys that were seen with an object or an array under them."""
 
 
 @dataclass(frozen=True)
@@ -280,7 +282,12 @@ def _is_log(info: fs.FileInfo) -> bool:
 
 
 def file_system(root: str) -> tuple[fs.FileSystem, str]:
-    """The file system of an input, and the input's path there."""
+    """The file system of an input, and the input's path there.
+
+    Raises UserError for an address on another machine: Spark and pyarrow call such a file by different names.
+    """
+    if "://" in root and not root.startswith("file://"):
+        raise UserError(f"--input {root}: deliveries are read from a path that the driver and all executors have")
     if "://" in root:
         return fs.FileSystem.from_uri(root)
     return fs.LocalFileSystem(), base_of(root)
@@ -376,6 +383,9 @@ def _look_into(
                 schema = footer.schema_arrow
                 if _repeats(schema.names):
                     return RefusedFile(place, "file: a column stands twice")
+                if nanoseconds := _in_nanoseconds(footer):
+                    why = f"{', '.join(nanoseconds)} in nanoseconds, which Spark does not read: write microseconds"
+                    return RefusedFile(place, f"file: {why}")
                 described = schema.to_string(show_schema_metadata=False)
                 return DeliveredFile(info.path, place, kind, described, footer.metadata.num_rows, stamp=stamp)
         if kind == "csv":
@@ -390,6 +400,12 @@ def _look_into(
         return RefusedFile(place, f"file: no readable {name} ({str(error).splitlines()[0][:200]})")
     suffix = PurePosixPath(place).suffix
     return RefusedFile(place, f"file: {suffix or 'no ending'} is not read; {_READ_ENDINGS}")
+
+
+def _in_nanoseconds(footer: pyarrow.parquet.ParquetFile) -> list[str]:
+    """Columns whose stamps Spark stops at; pandas writes such. Of the old form with 96 bits it reads them."""
+    columns = map(footer.schema.column, range(len(footer.schema.names)))
+    return [c.path for c in columns if c.physical_type == "INT64" and "nanoseconds" in str(c.logical_type)]
 
 
 _PYTHON_ENCODINGS = {"utf-8": "utf-8", "windows-1252": "cp1252"}
@@ -438,27 +454,32 @@ _HEAD_LINES, _CHUNK_LINES = 1000, 20
 
 def _json_file(system: fs.FileSystem, path: str, place: str, stamp: tuple[int, int]) -> DeliveredFile | RefusedFile:
     text = _TextFile(system, path, "utf-8")
-    keys: dict[str, None] = {}
+    keys: dict[str, bool] = {}
     for number, chunk in enumerate(text.chunks()):
         # a first and a last line may be cut
         lines = chunk.split(b"\n", _HEAD_LINES if number == 0 else _CHUNK_LINES)[:-1] or [chunk]
         for line in lines:
-            keys |= dict.fromkeys(_keys(line))
+            for key, is_nested in _keys(line):
+                keys[key] = keys.get(key, False) or is_nested
     head = text.head.removeprefix(codecs.BOM_UTF8).lstrip()
     if head.startswith(b"["):
         return RefusedFile(place, "file: is one JSON array; want one object a line")
     if head.split(b"\n", 1)[0].strip() == b"{":
         return RefusedFile(place, "file: its objects go over several lines; want one object a line")
-    return DeliveredFile(path, place, "json", _SEPARATOR.join(keys), None, damaged=text.damaged, stamp=stamp)
+    nested = tuple(key for key, is_nested in keys.items() if is_nested)
+    told = _SEPARATOR.join(keys)
+    return DeliveredFile(path, place, "json", told, None, damaged=text.damaged, stamp=stamp, nested=nested)
 
 
-def _keys(line: bytes) -> Iterable[str]:
+def _keys(line: bytes) -> Iterable[tuple[str, bool]]:
+    """The keys of a line, each with whether an object or an array is under it."""
     try:
         found = json.loads(line.removeprefix(codecs.BOM_UTF8))
     except (ValueError, RecursionError):
         return ()
     # a name with a quote or backtick in it cannot be asked for
-    return (key for key in found if not set(key) & set('"`\\')) if isinstance(found, dict) else ()
+    told = found.items() if isinstance(found, dict) else ()
+    return ((key, isinstance(value, dict | list)) for key, value in told if not set(key) & set('"`\\'))
 
 
 @dataclass

@@ -16,6 +16,7 @@ from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from conf.errors import UserError
 from conf.source import Feed, Source
 from jobs.lakehouse.lake import Lake, Run, by_arrival_month
 from jobs.lakehouse.secret import FINGERPRINT
@@ -52,6 +53,8 @@ REUSE_SPAN_DAYS = 30
 MOST_BROADCAST = 4_000_000
 """Hashes of ids that fit into every task's memory: about 130 MB."""
 MOST_DAYS_LISTED = 400
+_ZONE = "time_zone"
+"""Fact of a run that took records in: the zone whose days its days are."""
 RECORDS_A_FILE = 2_000_000
 SMALL_BYTES = 16_000_000
 """Of files as they came: some 300,000 records."""
@@ -222,8 +225,17 @@ class Load:
 
 
 def calendar_of(lake: Lake, told_arrival_day: date | None, today: date) -> Calendar:
-    """The calendar of a load: what it brings arrives on the day told, or on the first open day after."""
+    """The calendar of a load: what it brings arrives on the day told, or on the first open day after.
+
+    Raises UserError where the business time zone is not the one in which the lake's days were told so far.
+    """
     closed, settings = lake.closed_through(), lake.settings.calendar
+    before = next((run.facts[_ZONE] for run in reversed(lake.runs()) if _ZONE in run.facts), None)
+    if before not in (None, str(settings.time_zone)):
+        raise UserError(
+            f"{lake.root}: its days are those of {before}, and calendar.time_zone says {settings.time_zone}: the days"
+            " of one lake are those of one zone. Set calendar.time_zone as it was"
+        )
     return Calendar(
         zone=settings.time_zone,
         first_day=settings.first_day,
@@ -243,6 +255,7 @@ def facts_of(source: Source, key: bytes | None, calendar: Calendar, has_taken: b
         **(told if has_taken else {}),
         "simulated": str(source.simulated),
         "source_digest": source.digest(),
+        _ZONE: calendar.zone,
         **({FINGERPRINT: fingerprint(key)} if key else {}),
     }
 

@@ -102,7 +102,7 @@ class Lake:
                     **{
                         **row.asDict(recursive=True),
                         "outputs": tuple(row["outputs"][i].asDict() for i in range(len(row["outputs"]))),
-                        "started_at": row["started_at"].replace(tzinfo=UTC),
+                        "started_at": row["started_at"].astimezone(UTC),  # told in the machine's zone
                     }
                 )
                 for row in rows
@@ -232,6 +232,11 @@ class Lake:
         if problems:
             raise StepFailure("; ".join(problems))
 
+    def _newest_of_runs(self) -> int | None:
+        """Version of the table of runs; None before there is any."""
+        is_there = DeltaTable.isDeltaTable(self.spark, self.path(RUNS))
+        return self._commits(RUNS).newest().version if is_there else None
+
     def _commits(self, table: Table) -> Commits:
         return Commits(self.spark, self.path(table))
 
@@ -324,6 +329,7 @@ class Run:
         self.sequence = (self.lake.runs()[-1].sequence if self.lake.runs() else 0) + 1
         self.run_id = f"{self.step}-{self.sequence:06d}-{secrets.token_hex(3)}"
         self._newest_stage = newest_stage(self.lake.spark)
+        self._newest_of_runs = self.lake._newest_of_runs()
 
     @property
     def already_published(self) -> Published | None:
@@ -425,8 +431,17 @@ class Run:
         return sum(output["rows"] for output in self._outputs if output["table"] == table.name)
 
     def publish(self) -> None:
-        """Make everything that this run wrote visible, at once."""
+        """Make everything that this run wrote visible, at once.
+
+        Raises StepFailure where another run was published meanwhile: where no lock is, it may have taken this one's
+        rows off as those of a dead one.
+        """
         lake = self.lake
+        if lake._newest_of_runs() != self._newest_of_runs:
+            raise StepFailure(
+                f"{self.step}: another step published while this one ran, and nothing of this one counts. One step at a"
+                " time writes a lake: run it again"
+            )
         lake.ensure(RUNS)
         row = (
             self.run_id,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from conf.errors import StepFailure
+from conf.errors import StepFailure, UserError
 
 LOCK_FILE = ".lock"
 
@@ -19,14 +19,17 @@ def lake_lock(root: str, step: str, wait_seconds: float) -> Iterator[None]:
 
     The kernel gives the lock back when its holder dies, however it dies, so that none is ever stale. A lake on an
     object store or HDFS has no lock of this kind: there the scheduler must run one step at a time.
-    Raises StepFailure, naming the holder, when the lock is not free in time.
+    Raises StepFailure, naming the holder, when the lock is not free in time; UserError where there can be no lake.
     """
     if "://" in root and not root.startswith("file://"):
         yield
         return
     path = Path(root.removeprefix("file://")) / LOCK_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise UserError(f"lake.root: {path.parent} cannot be a lake: {error.strerror}") from None
     try:
         _take(descriptor, path, step, wait_seconds)
         os.ftruncate(descriptor, 0)

@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlparse
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from conf.errors import StepFailure, UserError
 from conf.events import EVENTS
@@ -33,6 +34,9 @@ _CHARSETS = {"latin-1": "ISO-8859-1", "utf-8": "UTF-8", "utf-16": "UTF-16"}
 
 _KEPT_NAMES = frozenset({*PLACE, "uri", MALFORMED})
 """Columns that intake adds: a source's own of these names are called source_file, source_position, ..."""
+
+
+_NESTED = (T.StructType, T.ArrayType, T.MapType, T.VariantType)
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,12 @@ def _text_columns(group: Group) -> list[str]:
     for name in [*seen, *named]:
         by_name.setdefault(name.lower(), name)
     return list(by_name.values())
+
+
+def nested_columns(group: Group, raw: DataFrame) -> list[str]:
+    """Columns of raw records with more inside of them than a value: nobody knows whom it tells of."""
+    seen = {_own(name) for file in group.files for name in file.nested}
+    return [f.name for f in raw.schema if f.name in seen or isinstance(f.dataType, _NESTED)]
 
 
 def _columnar(lake: Lake, group: Group) -> DataFrame:

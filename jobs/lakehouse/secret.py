@@ -45,6 +45,10 @@ def _told(settings: Settings) -> bytes:
     path = Path(settings.pseudonyms.key_file)
     if not path.is_file():
         raise UserError(f"pseudonyms.key_file: there is no file {path}")
-    if "://" not in settings.lake.root and path.resolve().is_relative_to(Path(settings.lake.root).resolve()):
+    root = settings.lake.root.removeprefix("file://")
+    if "://" not in root and path.resolve().is_relative_to(Path(root).resolve()):
         raise UserError(f"pseudonyms.key_file: {path} lies in the lake; who gets the lake would get the key")
-    return path.read_bytes().strip()
+    try:
+        return path.read_bytes().strip()
+    except OSError as error:
+        raise UserError(f"pseudonyms.key_file: {path} cannot be read: {error.strerror}") from None

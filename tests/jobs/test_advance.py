@@ -174,6 +174,9 @@ def test_what_cannot_be_is_refused_before_work_begins(spark: SparkSession, lake:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="closed through: none"):
         features(lake_at(spark, tmp_path / "empty"), AS_OF)
+    with pytest.raises(UserError, match="nothing has been taken in yet: .* Run `seller-credit ingest` first"):
+        aggregate(lake_at(spark, tmp_path / "empty"), CLOSED)
+    assert lake_at(spark, tmp_path / "empty").runs() == []
     path = lake.path(SELLER_DAY)
     spark.sql(f"delete from delta.`{path}` where event_day >= '{AS_OF - timedelta(days=30)}'")
     for step in (lambda: features(lake, AS_OF), lambda: aggregate(lake, CLOSED), lambda: verify(lake, AS_OF, None)):

@@ -85,6 +85,16 @@ def test_an_input_that_is_one_delivery_is_taken_in_too(lake: Lake, tmp_path: Pat
     assert arrivals(lake) == [("one", "2025-03-10")]
 
 
+@pytest.mark.usefixtures("without_a_champion")
+def test_what_happened_after_midnight_before_the_export_arrives_on_its_own_day(lake: Lake, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    rows = [order("evening"), order("night", at="2025-03-11 00:02:00"), order("never", at="2025-03-12 00:02:00")]
+    write_orders(folder / "batch-17" / "orders.csv", rows)
+    done = day_of_work(lake, date(2025, 3, 11), folder, source())
+    assert (done.values["ingest: accepted"], done.values["ingest: quarantined"]) == (2, 1)
+    assert arrivals(lake) == [("evening", "2025-03-10"), ("night", "2025-03-11")]
+
+
 @pytest.mark.parametrize(
     ("name", "day"),
     [

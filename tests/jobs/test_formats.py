@@ -239,6 +239,25 @@ def test_a_delta_table_is_its_version(lake: Lake, folder: Path) -> None:
     assert refused == {}
 
 
+def test_a_stamp_that_spark_cannot_read_refuses_its_file_by_name(lake: Lake, folder: Path) -> None:
+    good = pa.table({name: [order("good")[name]] for name in COLUMNS})
+    nanoseconds = good.append_column("made", pa.array([1], pa.timestamp("ns")))
+    pq.write_table(good, folder / "a.parquet")
+    pq.write_table(nanoseconds, folder / "b.parquet")
+    source = ledger("*.parquet")
+    done = ingest(lake, source, str(folder), None, TODAY)
+    assert (done.values["accepted"], done.values["quarantined"]) == (1, 1)
+    assert done.lines == [
+        "refused: whole/b.parquet: made in nanoseconds, which Spark does not read: write microseconds"
+    ]
+
+
+def test_an_address_on_another_machine_is_told_before_work_begins(lake: Lake) -> None:
+    for root in ("hdfs://name:8020/in", "s3a://bucket/in"):
+        with pytest.raises(UserError, match="deliveries are read from a path that the driver and all executors have"):
+            ingest(lake, ledger("*.parquet"), root, None, TODAY)
+
+
 def test_a_name_with_signs_of_a_pattern_is_that_file_and_no_other(lake: Lake, folder: Path) -> None:
     for name in ("orders1.csv", "orders[1].csv", "a{b,c}.csv", "q?.csv", "[!x]/s*.csv", "back\\slash.csv"):
         (folder / name).parent.mkdir(exist_ok=True)

@@ -346,6 +346,46 @@ def test_a_correction_of_an_id_that_came_again_takes_back_the_newest(lake: Lake,
     assert refusals(lake) == {name: ["voids: the event was voided before"] for name in ("c2", "c3")}
 
 
+def test_an_id_that_came_again_is_known_by_each_of_its_contents(lake: Lake, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    first = order("a", at="2025-01-05 10:00:00", amount="5.00")
+    for day, rows in (("2025-01-05", [first]), ("2025-03-08", [order("a", at="2025-03-08 10:00:00")])):
+        write_orders(folder / day / "orders.csv", rows)
+        assert taken_in(lake, folder)["accepted"] == 1
+    # both are looked up now, and each record is judged once
+    other = order("a", at="2025-01-05 10:00:00", amount="6.00")
+    for rows, wanted in (([first], (0, 1, 0)), ([other], (0, 0, 1))):
+        write_orders(folder / f"again-{wanted[1]}" / "orders.csv", rows)
+        values = taken_in(lake, folder, again=True)
+        assert values["records in"] == 1
+        assert (values["accepted"], values["duplicate"], values["quarantined"]) == wanted
+    assert lake.read(ORDER_EVENTS).count() == 2
+
+
+def test_a_mapping_that_reads_what_is_known_otherwise_is_told_and_takes_nothing_in(lake: Lake, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    rows = [order(f"e{number}") | {"sku": "x"} for number in range(120)]
+    write_orders(folder / "2025-03-08" / "orders.csv", rows, (*COLUMNS, "sku"))
+    taken_in(lake, folder)
+    before = [run.run_id for run in lake.runs()]
+    data, places = parse_yaml(SHOP.replace("order_id: order\n", "order_id: order\n      item_id: sku\n", 1), "shop.yml")
+    longer = validate(Source, data, places, "shop.yml")
+    with pytest.raises(UserError, match="reads 120 of 120 records for bronze.order_events otherwise than they were"):
+        ingest(lake, longer, str(folder), None, TODAY, again=True)
+    assert [run.run_id for run in lake.runs()] == before and lake.read(QUARANTINE).count() == 0
+
+
+def test_the_days_of_a_lake_are_those_of_one_zone(lake: Lake, tmp_path: Path) -> None:
+    write_orders(tmp_path / "in" / "2025-03-08" / "orders.csv", [order("one")])
+    taken_in(lake, tmp_path / "in")
+    write_orders(tmp_path / "in" / "2025-03-09" / "orders.csv", [order("two")])
+    calendar = lake.settings.calendar.model_copy(update={"time_zone": "Europe/Berlin"})
+    elsewhere = Lake(lake.spark, lake.settings.model_copy(update={"calendar": calendar}))
+    with pytest.raises(UserError, match="days are those of Asia/Shanghai, and calendar.time_zone says Europe/Berlin"):
+        taken_in(elsewhere, tmp_path / "in")
+    assert taken_in(lake, tmp_path / "in")["accepted"] == 1
+
+
 @pytest.mark.full  # half a minute
 def test_a_correction_needs_no_day_of_its_own(lake: Lake, tmp_path: Path) -> None:
     folder = tmp_path / "in"

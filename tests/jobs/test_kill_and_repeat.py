@@ -3,11 +3,12 @@
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
 import time
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,9 @@ from conf.source import load_source
 from jobs.aggregate import aggregate
 from jobs.ingest import ingest
 from jobs.lakehouse.lake import Lake
+from jobs.release import release
 from tests.conftest import KEY, PROJECT, SMALL, lake_at
+from tests.jobs.test_ingest import SHOP, order, write_orders
 from tests.oracle.ledger import FIRST_DAY, MAPPING, random_ledger, write_deliveries
 from transforms.tables.bronze import DELIVERIES, ORDER_EVENTS, PAYMENT_EVENTS, QUARANTINE
 from transforms.tables.silver import SELLER_DAY, SILVER_TABLES
@@ -142,6 +145,73 @@ def test_an_ingest_killed_at_each_commit(
 ) -> None:
     killed_at(failpoint, tmp_path, *ingesting(ledger)[3:])
     same_after_a_repeat(lake_at(spark, tmp_path), ledger, taken_in)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    "failpoint",
+    [
+        *(f"release:{moment}:{table.name}" for table in (ORDER_EVENTS, QUARANTINE) for moment in ("before", "after")),
+        "release:after:bronze.deliveries",
+        "release:before:publish",
+        "release:after:publish",
+    ],
+)
+def test_a_release_killed_at_each_commit(spark: SparkSession, tmp_path: Path, failpoint: str) -> None:
+    told = [order("good"), order("lent-1", what="lent"), order("lent-2", what="lent"), order("bad", amount="x")]
+    write_orders(tmp_path / "in" / "2025-03-09" / "orders.csv", told)
+    (tmp_path / "shop.yml").write_text(SHOP)
+    mended = tmp_path / "mended.yml"
+    mended.write_text(SHOP.replace("{sold: paid, back: refunded}", "{sold: paid, back: refunded, lent: paid}"))
+    today = date(2025, 3, 20)
+    lake = lake_at(spark, tmp_path)
+    ingest(lake, load_source(str(tmp_path / "shop.yml")), str(tmp_path / "in"), None, today)
+    shutil.copytree(tmp_path / "lake", tmp_path / "undisturbed" / "lake")
+    undisturbed = lake_at(spark, tmp_path / "undisturbed")
+    release(undisturbed, load_source(str(mended)), today, today)
+
+    killed_at(failpoint, tmp_path, "release", "--source", str(mended), "--arrival-day", str(today))
+    release(lake, load_source(str(mended)), today, today)
+
+    def without_run(of: Lake, table: Table) -> list[str]:
+        return [re.sub("release@[^']+", "release", repr(row)) for row in contents(of, table)]
+
+    for table in (ORDER_EVENTS, DELIVERIES, QUARANTINE):
+        assert without_run(lake, table) == without_run(undisturbed, table), table.name
+    assert lake.read(ORDER_EVENTS).count() == 3 and lake.read(QUARANTINE).filter("released_by is null").count() == 1
+
+
+@pytest.mark.full
+def test_neither_the_key_nor_a_buyer_is_in_what_spark_logs(tmp_path: Path) -> None:
+    secret = "Zacharias-Quitmeyer-77"
+    told = [
+        order("good", buyer=secret),
+        order("lent", what="lent", buyer=secret),
+        order("bad", buyer=secret, amount="x"),
+    ]
+    write_orders(tmp_path / "in" / "2025-03-09" / "orders.csv", told)
+    (tmp_path / "shop.yml").write_text(SHOP)
+    (tmp_path / "events").mkdir()
+    logging = {"spark.eventLog.enabled": "true", "spark.eventLog.dir": f"file://{tmp_path / 'events'}"}
+    logging |= {"spark.eventLog.compress": "false", "spark.sql.ui.explainMode": "extended"}
+    env = environment(tmp_path) | {"SELLER_CREDIT_SPARK__CONFIG": json.dumps(SMALL | logging)}
+    source = ("--source", str(tmp_path / "shop.yml"))
+    said = ""
+    for words in (("ingest", *source, "--input", str(tmp_path / "in")), ("quarantine",), ("release", *source)):
+        done = subprocess.run(
+            [sys.executable, "-m", "jobs.cli", *words],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        said += done.stdout + done.stderr
+    logged = b"".join(file.read_bytes() for file in (tmp_path / "events").rglob("*") if file.is_file())
+    # it is of these commands, and shows their plans
+    assert b"SparkListenerSQLExecutionStart" in logged and b"bronze/order_events" in logged and b"amount_fen" in logged
+    for hidden in (secret, KEY, KEY.encode().hex()):
+        assert hidden not in said and hidden.encode() not in logged, hidden
 
 
 @pytest.mark.full

@@ -1,6 +1,8 @@
 """What a run says that it wrote is what Delta wrote."""
 
-from datetime import date
+import time
+from contextlib import nullcontext
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from pyspark.sql import functions as F
 
 from conf.errors import StepFailure
 from conf.settings import load_settings
+from jobs.lakehouse import lake as lake_module
 from jobs.lakehouse.commits import Commits
 from jobs.lakehouse.cost import FORGOTTEN, cost_since, newest_stage, stages
 from jobs.lakehouse.lake import Lake, schema_of
@@ -66,6 +69,38 @@ def test_commits_are_those_that_delta_tells(lake: Lake) -> None:
     assert (commits.newest().version, commits.newest().operation, commits.newest().metadata) == (6, "not told", None)
     with pytest.raises(StepFailure, match=r"version 6 \(not told, 20"):
         lake.require_as_published(DELIVERIES)
+
+
+def test_without_a_lock_a_run_does_not_publish_over_another(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lake_module, "lake_lock", lambda *_: nullcontext())
+    other = Lake(lake.spark, lake.settings)
+    row = ("shop/a@0", "shop", "a", "0", 1, 2, 2, 0, 0, None, None)
+    rows = lake.spark.createDataFrame([row], schema_of(DELIVERIES))
+    with lake.run("ingest", "one", {}, {}) as run:
+        run.append(DELIVERIES, rows)
+        with other.run("ingest", "two", {}, {}) as second:
+            second.append(DELIVERIES, rows)
+            second.publish()
+        with pytest.raises(StepFailure, match="another step published while this one ran"):
+            run.publish()
+    assert [run.slice for run in Lake(lake.spark, lake.settings).runs()] == ["two"]
+    assert other.read(DELIVERIES).count() == 1
+
+
+def test_when_a_run_began_is_told_in_utc_wherever_the_machine_stands(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = datetime.now(UTC)
+    with lake.run("ingest", "shop", {}, {}) as run:
+        run.publish()
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    time.tzset()
+    try:
+        began = Lake(lake.spark, lake.settings).runs()[0].started_at
+    finally:
+        monkeypatch.delenv("TZ")
+        time.tzset()
+    assert before <= began <= datetime.now(UTC)
 
 
 def test_a_second_writer_stops_and_is_told_who_writes(lake: Lake) -> None:

@@ -299,6 +299,19 @@ def test_no_file_of_the_lake_holds_an_id_of_a_buyer(lake: Lake, tmp_path: Path) 
     assert KEY not in plan
 
 
+def test_what_nobody_reads_within_a_record_is_a_pseudonym_in_quarantine(lake: Lake, tmp_path: Path) -> None:
+    folder = tmp_path / "in" / "2025-03-09"
+    folder.mkdir(parents=True)
+    told = order("bad", what="lent") | {"delivery": {"receiver": "Anna Quitmeyer"}, "lines": [], "city": "Bern"}
+    (folder / "orders.jsonl").write_text(
+        "".join(json.dumps(row | {"voids": None}) + "\n" for row in (order("good"), told))
+    )
+    ingest(lake, shop(SHOP.replace("files: orders*.csv", "files: orders*.jsonl")), str(tmp_path / "in"), None, TODAY)
+    (kept,) = lake.read(QUARANTINE).collect()
+    assert sorted(kept["pseudonyms"]) == ["buyer", "delivery", "lines"]
+    assert "Quitmeyer" not in kept["record"] and json.loads(kept["record"])["city"] == "Bern"
+
+
 def test_columns_that_tell_of_persons_are_pseudonyms_in_quarantine(lake: Lake, tmp_path: Path) -> None:
     text = SHOP.replace(
         "event: order_event", "event: order_event\n    filter: what <> 'test'\n    personal: [note, greeting]", 1
@@ -372,3 +385,12 @@ def test_what_is_read_from_a_pseudonym_cannot_be_released(spark: object, tmp_pat
     assert rows(lake, "event_id", "kind", "buyer_id") == [("one", "refunded", pseudonym("bank"))]
     with pytest.raises(UserError, match="kind is read from a column that the quarantine holds as pseudonyms"):
         release(lake, shop(text), None, LATER)
+
+
+def test_while_no_day_is_closed_a_release_arrives_as_its_records_tell(lake: Lake, tmp_path: Path) -> None:
+    write_orders(tmp_path / "in" / "2025-03-01" / "orders.csv", [order("old", what="lent", at="2025-03-01 09:00:00")])
+    write_orders(tmp_path / "in" / "2025-03-01" / "orders2.csv", [order("older", at="2025-02-28 09:00:00")])
+    ingest(lake, shop(), str(tmp_path / "in"), None, TODAY)
+    assert release(lake, shop(MENDED), None, LATER).values["accepted"] == 1
+    days = rows(lake, "event_id", F.col("arrival_day").cast("string"))  # type: ignore[arg-type]
+    assert days == [("old", "2025-03-01"), ("older", "2025-02-28")]

@@ -14,7 +14,8 @@ from conf.source import load_source
 from jobs import aggregate as aggregate_job
 from jobs import daily as daily_job
 from jobs.cli import STEPS, steps
-from jobs.lakehouse.command import Invocation, Report, run_command
+from jobs.lakehouse.command import Invocation, Report, run_command, step
+from jobs.lakehouse.lock import lake_lock
 
 
 def test_every_wrong_key_of_the_settings_is_named_at_once() -> None:
@@ -39,6 +40,33 @@ def test_an_override_wins_over_a_variable_and_that_over_the_profile() -> None:
     environment = {"SELLER_CREDIT_SCORING__BUCKETS": "7", "SELLER_CREDIT_LAKE__ROOT": "/variable"}
     settings = load_settings("cluster", environment, ["lake.root=/told"])
     assert (settings.lake.root, settings.scoring.buckets) == ("/told", 7)
+
+
+def test_no_day_is_told_as_such_and_a_path_is_taken_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--set calendar.first_day: cannot read the value '2024-02-30'"):
+        load_settings("local", {}, ["calendar.first_day=2024-02-30"])
+    (tmp_path / "mine.yml").write_text("name: mine\ndescription: 2024-02-30\n")
+    with pytest.raises(UserError, match="mine.yml: is no valid YAML: day is out of range"):
+        load_source(str(tmp_path / "mine.yml"))
+
+
+def test_a_lake_is_where_it_is_said_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    seen: list[str] = []
+
+    @step("look", "seller-credit look")
+    def look(invocation: Invocation) -> Report:
+        """Look."""
+        seen.append(invocation.settings.lake.root)
+        with lake_lock(invocation.settings.lake.root, "look", 0):
+            return Report("look", {"lake": "[/x] is no markup"})
+
+    for name in ("lake #2", "2024"):
+        assert run_command(look, ["--lake", str(tmp_path / name)]) == 0
+    assert seen == [str(tmp_path / "lake #2"), str(tmp_path / "2024")]
+    assert "[/x] is no markup" in capsys.readouterr().out
+    (tmp_path / "file").write_text("")
+    assert run_command(look, ["--lake", str(tmp_path / "file")]) == 2
+    assert f"lake.root: {tmp_path / 'file'} cannot be a lake: File exists" in capsys.readouterr().err
 
 
 def test_every_error_of_a_mapping_is_told_with_its_line(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ FEATURES: list[Feature] = [
         _THIN,
         "history_days",
         "days",
-        "days since the first event that we know of",
+        "days since the first event that we know of, applications for loans and answers to them apart",
         "never: 0 without events",
         "falls",
         "int",

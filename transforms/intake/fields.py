@@ -342,17 +342,25 @@ def _integer(field: Field, mapping: FieldMapping, source: Column, kind: T.DataTy
         value = F.when(source.rlike("^-?[0-9]{1,9}$"), source.try_cast("int"))
     else:
         value = F.when(source.cast("double") == F.floor(source.cast("double")), source.try_cast("int"))
-    return Read(value, _reason(field, source.isNotNull() & value.isNull(), "no whole number"))
+    return Read(value, _within(field, value, _reason(field, source.isNotNull() & value.isNull(), "no whole number")))
 
 
 def _number(field: Field, mapping: FieldMapping, source: Column, kind: T.DataType, zone: str) -> Read:
     cast = source.try_cast("double")
     value = F.when(~F.isnan(cast) & (F.abs(cast) < float("inf")), cast)
-    problem = _reason(field, source.isNotNull() & value.isNull(), "no number")
-    if field.largest is not None:
-        too_large = _reason(field, value > field.largest, f"larger than {field.largest}")
-        problem = F.coalesce(problem, _reason(field, value < 0, "negative"), too_large)
-    return Read(value, problem)
+    return Read(value, _within(field, value, _reason(field, source.isNotNull() & value.isNull(), "no number")))
+
+
+def _within(field: Field, value: Column, problem: Column) -> Column:
+    """A problem, or that the value is outside of what the field allows."""
+    if field.largest is None:
+        return problem
+    too_small = "negative" if field.smallest == 0 else f"smaller than {field.smallest}"
+    return F.coalesce(
+        problem,
+        _reason(field, value < field.smallest, too_small),
+        _reason(field, value > field.largest, f"larger than {field.largest}"),
+    )
 
 
 def _boolean(field: Field, mapping: FieldMapping, source: Column, kind: T.DataType, zone: str) -> Read:

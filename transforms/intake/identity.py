@@ -6,6 +6,7 @@ from pyspark.sql import functions as F
 from transforms.tables.table import Table
 
 ACCEPTED, DUPLICATE, QUARANTINED = "accepted", "duplicate", "quarantined"
+KNOWN_OTHERWISE = "event_id: known already with other content"
 
 _OWN_TO_A_CORRECTION = (
     "event_id",
@@ -65,11 +66,14 @@ def suspects(ids: DataFrame, known: DataFrame) -> DataFrame:
 
 
 def _hashes(known: DataFrame, identity: Column) -> DataFrame:
-    return known.select(identity.alias("identity"), F.col("content_hash").alias("known_hash"))
+    """One row an identity: an id that came again long after stands in the table with each of its contents."""
+    return known.groupBy(identity.alias("identity")).agg(F.collect_set("content_hash").alias("known_hashes"))
 
 
 def _repeats(records: DataFrame, known: DataFrame) -> DataFrame:
-    placed = records.join(known, "identity", "left")
+    is_known = F.array_contains("known_hashes", F.col("content_hash"))
+    known_hash = F.when(is_known, F.col("content_hash")).otherwise(F.array_min("known_hashes"))
+    placed = records.join(known, "identity", "left").withColumn("known_hash", known_hash).drop("known_hashes")
     in_delivery = Window.partitionBy("identity", "delivery_order", "delivery_id")
     in_order = Window.partitionBy("identity").orderBy("delivery_order", "delivery_id", "file", "position")
     # by rows, not by range: lines of a CSV have no position, and peers would each see the other as an earlier one
@@ -94,7 +98,7 @@ def _repeats(records: DataFrame, known: DataFrame) -> DataFrame:
     is_repeat = ~is_conflict & (F.col("known_hash").isNotNull() | (F.col("earlier") > 0))
     conflict = F.when(
         is_conflict & contradicts_itself, F.lit("event_id: stands twice in its delivery with different content")
-    ).when(is_conflict, F.lit("event_id: known already with other content"))
+    ).when(is_conflict, F.lit(KNOWN_OTHERWISE))
     return ordered.withColumns(
         {
             "reasons": F.when(conflict.isNotNull(), F.array(conflict)).otherwise(F.col("reasons")),

@@ -39,6 +39,8 @@ class Calendar:
     """The day on which this load arrives; None trusts the source (the first load of history)."""
     today: date
     """The day of the load: nothing happens or arrives after it."""
+    is_the_day_after: bool = False
+    """Whether the load is the work of `told_arrival_day`, done on `today`: of what happened today some is there."""
 
     @property
     def arrival_day(self) -> date | None:
@@ -297,6 +299,9 @@ def _told(records: Records, origins_of: Callable[[Records], Origins], is_checked
         assumed = F.date_add(event_day, source.arrival_of(feed).days_after_event)
         # what is here was known by the day of the load; without a day of its own, as a correction may be, since then
         arrival = F.greatest(event_day, F.least(assumed, latest))
+    elif calendar.is_the_day_after:
+        # an export made after midnight has the first of the new day's records, which no later one may bring again
+        arrival = F.greatest(arrival, F.least(event_day, F.lit(calendar.today)))
     # `greatest` skips a null: what nobody could read would have arrived on the first day of all
     arrival = F.when(arrival.isNotNull(), F.greatest(arrival, F.lit(calendar.first_open_day)))
     day_name = "changed_on" if is_version else "happened_at"

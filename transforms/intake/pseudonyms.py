@@ -35,16 +35,17 @@ def fingerprint(key: bytes) -> str:
     return hmac.new(key, b"fingerprint of a Seller Credit lake", hashlib.sha256).hexdigest()[:16]
 
 
-def personal_columns(feeds: Sequence[Feed], columns: Sequence[str]) -> tuple[str, ...]:
+def personal_columns(feeds: Sequence[Feed], columns: Sequence[str], nested: Sequence[str] = ()) -> tuple[str, ...]:
     """Columns of a file that tell of persons: from which any of its feeds takes a buyer or a counterparty; that a feed
-    calls personal; and those that no feed reads whose name sounds so.
+    calls personal; and those that no feed reads whose name sounds so, or which are `nested`: what is in them may.
     """
     persons = [feed.fields[name] for feed in feeds for name in PERSONAL if name in feed.fields]
     named = [column for person in persons for column in person.columns]
     named += [column for feed in feeds for column in feed.personal]
     read = [column for feed in feeds for mapping in feed.fields.values() for column in mapping.columns]
     read += [column for feed in feeds for column in feed.filter_columns]
-    return tuple(name for name in columns if is_among(name, named) or (is_personal(name) and not is_among(name, read)))
+    suspicious = [name for name in columns if (is_personal(name) or name in nested) and not is_among(name, read)]
+    return tuple(name for name in columns if is_among(name, named) or name in suspicious)
 
 
 def is_beside(origin: FieldMapping, feeds: Sequence[Feed]) -> bool:

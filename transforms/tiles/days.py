@@ -9,15 +9,19 @@ from transforms.tables.measures import MEASURES
 from transforms.tables.silver import SELLER_DAY
 
 KEY = ("seller_id", "event_day", "arrival_day")
+AT_THE_DOOR = ("applied", "declined", "approved", "outcome")
+"""Kinds of loan event that are no history of a seller's: who asks for a loan early is no older for it."""
 
 
 def seller_days(orders: DataFrame, payments: DataFrame, loans: DataFrame, buyers: DataFrame) -> DataFrame:
     """Sum news to one row a seller, event day and arrival day.
 
     `orders`, `payments` and `loans` are events; `buyers` holds the changes of the buyer measures, with the same key.
-    Sums of integers only, so that tiles add up in any order and a correction is a negative tile.
+    Loan events AT_THE_DOOR make no tile. Sums of integers only, so that tiles add up in any order and a correction is a
+    negative tile.
     """
-    parts = [_values(orders, "order_event"), _values(payments, "payment_event"), _values(loans, "loan_event")]
+    book = loans.filter(~F.col("kind").isin(*AT_THE_DOOR))
+    parts = [_values(orders, "order_event"), _values(payments, "payment_event"), _values(book, "loan_event")]
     return (
         reduce(DataFrame.unionByName, [*parts, _changes(buyers)])
         .groupBy(*KEY)

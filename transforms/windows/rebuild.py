@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 
 from transforms.features.feature import EVER, column_of
 from transforms.tables.measures import MEASURES
+from transforms.tiles.days import AT_THE_DOOR
 from transforms.windows.wide import WindowSums
 
 _BUYER_MEASURES = ("active_days", "last_buyers", "first_buyers", "second_last_buyers")
@@ -99,5 +100,7 @@ def _buyers(known_orders: DataFrame, wanted: WindowSums) -> DataFrame:
 
 
 def _first_days(known: dict[str, DataFrame]) -> DataFrame:
-    days = reduce(DataFrame.unionByName, [rows.select("seller_id", "as_of", "event_day") for rows in known.values()])
+    of_history = known | {"loan_event": known["loan_event"].filter(~F.col("kind").isin(*AT_THE_DOOR))}
+    parts = [rows.select("seller_id", "as_of", "event_day") for rows in of_history.values()]
+    days = reduce(DataFrame.unionByName, parts)
     return days.groupBy("seller_id", "as_of").agg(F.min("event_day").alias("first_day"))

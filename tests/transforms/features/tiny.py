@@ -145,6 +145,10 @@ sister  8    8      L4    repaid       200   -
 gone    600  600    L5    drawn        700   -
 gone    600  600    L5    due          700   570
 gone    400  400    L5    written_off  700   -
+sister  300  300    L6    applied      100   -
+sister  299  299    L6    declined     100   -
+new     90   90     L7    applied      100   -
+new     89   89     L7    approved     100   -
 """
 
 Row = dict[str, Any]
