@@ -18,6 +18,8 @@ SMALL = {
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     # every broadcast table takes a page: at the default they fill the heap, and the collector runs all the time
     "spark.buffer.pageSize": "1m",
+    # to plan a query anew after each of its stages takes an eighth of the time; the demo and the commands do so
+    "spark.sql.adaptive.enabled": "false",
     # plans of a hundred features are large, and Spark keeps the last thousand of them for its pages
     "spark.sql.ui.retainedExecutions": "20",
     "spark.sql.ui.explainMode": "simple",
