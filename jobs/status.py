@@ -20,12 +20,15 @@ _TOLD = {"train": ("train_rows", "train_auc", "evaluated_auc", "scorecard_auc", 
 
 
 def status(lake: Lake) -> Report:
-    """The newest run of every step and slice, with its figures and seconds, and the totals of the intake."""
+    """Every run, with its figures and seconds, and the totals of the intake: what was quarantined at first, and what was
+    released of it since.
+    """
     runs = lake.runs()
     if not runs:
         return Report("status", {"lake": lake.root}, lines=["nothing is published here yet"])
     promoted = lake.last_run("promote")
     once_more = _totals(runs, again=True)
+    released = sum(run.figures["records in"] for run in runs if run.step == "release")
     values: dict[str, Any] = {
         "lake": lake.root,
         "data": "simulated" if lake.is_simulated() else "as delivered",
@@ -37,6 +40,7 @@ def status(lake: Lake) -> Report:
             if any(once_more.values())
             else {}
         ),
+        **({"released": int(released)} if released else {}),
     }
     rows = [(run.step, run.slice, _in_words(run), round(run.seconds, 1), _megabytes(run)) for run in runs]
     peaks = [megabytes for *_, megabytes in rows if megabytes is not None]

@@ -392,5 +392,6 @@ def test_while_no_day_is_closed_a_release_arrives_as_its_records_tell(lake: Lake
     write_orders(tmp_path / "in" / "2025-03-01" / "orders2.csv", [order("older", at="2025-02-28 09:00:00")])
     ingest(lake, shop(), str(tmp_path / "in"), None, TODAY)
     assert release(lake, shop(MENDED), None, LATER).values["accepted"] == 1
+    assert status(lake).values["released"] == 1
     days = rows(lake, "event_id", F.col("arrival_day").cast("string"))  # type: ignore[arg-type]
     assert days == [("old", "2025-03-01"), ("older", "2025-02-28")]
