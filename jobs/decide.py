@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from conf.errors import StepFailure, UserError
 from conf.policy import Policy, load_policy
-from jobs.lakehouse.champion import was_signed_off
+from jobs.lakehouse.champion import is_champion
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
 from jobs.lakehouse.decided import policy_of
 from jobs.lakehouse.lake import Lake, Published, Run
@@ -126,18 +126,19 @@ def _model_of(lake: Lake, decided: Published) -> str | None:
 
 
 def _require_signed(lake: Lake, scored_by: Published) -> None:
-    """Raise UserError where the model that scored was never signed off, or was rolled back.
+    """Raise UserError where the model that scored is not the champion: never signed off, rolled back, or followed by
+    another.
 
     A day that a model has decided it may decide again: by a mended policy, or from features that were published again.
     """
     facts, as_of = scored_by.facts, scored_by.as_of
     name, version, made_by = facts["model_name"], facts["model_version"], facts["model_run_id"]
-    if was_signed_off(lake, version, made_by) or made_by in _models_that_decided(lake, as_of):
+    if is_champion(lake, version, made_by) or made_by in _models_that_decided(lake, as_of):
         return
     raise UserError(
         f"decide: the newest scores as of {as_of} are by {name} version {version} (MLflow run {made_by}), which was"
-        f" not signed off or was rolled back: no offer is made by it. Promote it (`seller-credit promote {version}"
-        f" --approver NAME`), or score by the champion again (`seller-credit score --as-of {as_of}`)."
+        f" not signed off, was rolled back or has a successor: no offer is made by it. Promote it (`seller-credit"
+        f" promote {version} --approver NAME`), or score by the champion again (`seller-credit score --as-of {as_of}`)."
     )
 
 

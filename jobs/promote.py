@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -59,7 +60,8 @@ def promote(lake: Lake, version: str, approver: str, overrides: Mapping[str, str
 def roll_back(lake: Lake, approver: str, reason: str, signed_at: datetime) -> Report:
     """Let the champion before the present one score again.
 
-    One that was killed after it was signed is completed, not done twice: the alias then lags behind the sign-off.
+    The same again, by the same person for the same reason, is done already: a command whose end nobody saw can be
+    repeated. One that was killed after it was signed is completed.
     """
     registry = lake.settings.mlflow
     before = champions(lake)
@@ -67,11 +69,15 @@ def roll_back(lake: Lake, approver: str, reason: str, signed_at: datetime) -> Re
         raise UserError("promote --rollback: wants --approver NAME and --reason WHY")
     check(registry.tracking_uri)
     with lake.run("promote", CHAMPION, {"rollback of": before, "approver": approver, "reason": reason}, {}) as run:
-        lagged = _let_the_alias_follow(lake)
+        with suppress(UserError):
+            # a registry that takes no alias must not keep a model in place
+            _let_the_alias_follow(lake)
         last = lake.last_run("promote")
-        if lagged and last is not None and _is_the_same(last, approver, reason):
+        if last is not None and _is_the_same(last, approver, reason):
             return Report(
-                "promote", {"champion": f"{registry.model} {before[-1]}", "rolled back already by": last.run_id}
+                "promote",
+                {"champion": f"{registry.model} {before[-1]}", "rolled back already by": last.run_id},
+                lines=["To go further back, say why: another --reason."],
             )
         _require_unchanged(lake, before)
         if len(before) < 2:
@@ -103,7 +109,7 @@ def roll_back(lake: Lake, approver: str, reason: str, signed_at: datetime) -> Re
 def _is_the_same(last: Published, approver: str, reason: str) -> bool:
     """Whether a sign-off is a roll-back by this person for this reason: any other is meant to go further back."""
     facts = last.facts
-    return (facts["kind"], facts["approver"], facts.get("reason", reason)) == (ROLLBACK, approver, reason)
+    return (facts["kind"], facts["approver"], facts.get("reason")) == (ROLLBACK, approver, reason)
 
 
 def _training_signed(lake: Lake, promotion: Published, target: int) -> Published:
@@ -203,7 +209,14 @@ def _sign(
     }
     run.publish()
     # after the sign-off, which is the truth; whoever comes next sets it right where this dies in between
-    _let_the_alias_follow(lake)
+    try:
+        _let_the_alias_follow(lake)
+    except UserError as error:
+        version = training.facts["model_version"]
+        raise StepFailure(
+            f"promote: signed ({run.run_id}): version {version} scores from now on. The registry's alias could not"
+            f" follow, and will at the next promotion or the same again: {error}"
+        ) from None
 
 
 def _let_the_alias_follow(lake: Lake) -> bool:

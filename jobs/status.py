@@ -20,8 +20,8 @@ _TOLD = {"train": ("train_rows", "train_auc", "evaluated_auc", "scorecard_auc", 
 
 
 def status(lake: Lake) -> Report:
-    """Every run, with its figures and seconds, and the totals of the intake: how many records were quarantined at first,
-    and how many of them were released since.
+    """Every run, with its figures and seconds, and the totals of the intake: how many records were quarantined at
+    first, and how many of them were released since.
     """
     runs = lake.runs()
     if not runs:

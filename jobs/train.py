@@ -563,6 +563,8 @@ def command(
     Trees are boosted on all rows whose outcome was known by the day of training; their calibration is fitted on margins
     that trees of the other folds gave. A connected group is never in two folds.
     """
+    if not trainer.strip():
+        raise UserError("train: want --trainer NAME: another person must promote what it trains")
     if tune is not None and trained_on is None:
         raise UserError("train --tune: settings are compared on later cohorts, and --cross-validate has none")
     if (trained_on is None) == (cross_validate is None):

@@ -209,9 +209,12 @@ def run_of(uri: str, name: str, version: int) -> str | None:
 def set_champion(uri: str, name: str, version: int, tags: Mapping[str, str]) -> None:
     """Tag the version that was signed off with who and why, and point the alias at it."""
     with _client(uri) as client:
-        for key, value in tags.items():
-            client.set_model_version_tag(name, str(version), key, value)
-        client.set_registered_model_alias(name, CHAMPION, str(version))
+        try:
+            for key, value in tags.items():
+                client.set_model_version_tag(name, str(version), key, value)
+            client.set_registered_model_alias(name, CHAMPION, str(version))
+        except MlflowException as error:
+            raise _told(error, uri, name, str(version)) from None
 
 
 def _told(error: MlflowException, uri: str, name: str, wanted: str) -> UserError:

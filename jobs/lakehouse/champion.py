@@ -56,14 +56,15 @@ def signed_run(lake: Lake) -> str | None:
     return standing[-1].facts.get("mlflow_run") if standing else None
 
 
-def was_signed_off(lake: Lake, version: str, made_by: str) -> bool:
-    """Whether the model that an MLflow run made was signed off, and has not been rolled back since.
-
-    By its version, where a sign-off tells no run.
+def is_champion(lake: Lake, version: str, made_by: str) -> bool:
+    """Whether the model that an MLflow run made is the one that was signed off last; by its version, where the
+    sign-off tells no run.
     """
-    signed = [promotion.facts for promotion in promotions(lake)]
-    tell_no_run = {facts["model_version"] for facts in signed if "mlflow_run" not in facts}
-    return version in tell_no_run or made_by in {facts.get("mlflow_run") for facts in signed}
+    standing = promotions(lake)
+    if not standing:
+        return False
+    signed = standing[-1].facts
+    return bool(signed["mlflow_run"] == made_by if "mlflow_run" in signed else signed["model_version"] == version)
 
 
 def features_gone(loaded: Loaded, table: Table) -> list[str]:

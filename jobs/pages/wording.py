@@ -11,6 +11,7 @@ from math import ceil, floor
 
 from conf.policy import FEN_A_YUAN, Policy
 from jobs.pages.record import CreditRecord, Figure, Offer, Score
+from transforms.features.evaluate import BLOCK_DAYS
 from transforms.lending.decide import NOT_ENOUGH_HISTORY, NOT_ENOUGH_INFORMATION
 from transforms.lending.scale import AVERAGE, JUST_QUALIFY, plain_score_before_clipping
 
@@ -431,8 +432,9 @@ def what_would_help(record: CreditRecord) -> list[str]:
     sentences: list[str] = []
     if record.outcome == NOT_ENOUGH_HISTORY:
         have = record.facts.get("history_days")
-        if have is not None and have < policy.history.least_days:
-            first = record.as_of + timedelta(days=policy.history.least_days - int(have))
+        least = max(policy.history.least_days, BLOCK_DAYS * policy.history.least_blocks)
+        if have is not None and have < least:
+            first = record.as_of + timedelta(days=least - int(have))
             sentences.append(f"Time: from {day(first)} on there can be a score, if sales go on.")
         else:
             sentences.append(f"Time: a score needs {policy.history.least_blocks} complete blocks of 30 days.")

@@ -163,6 +163,9 @@ def test_promotions_overrides_and_roll_backs_in_their_order(shared: Lake, monkey
     done = roll_back(Lake(lake.spark, lake.settings), "Li Wei", "losses in the north", NOON)
     assert "rolled back already by" in done.values
     assert (champion(lake), registered_alias(lake)) == (1, 1)
+    # and once more, by one who did not see how it ended
+    done = roll_back(Lake(lake.spark, lake.settings), "Li Wei", "losses in the north", NOON)
+    assert "rolled back already by" in done.values and done.lines == ["To go further back, say why: another --reason."]
     with pytest.raises(UserError, match="no champion before 1"):
         roll_back(Lake(lake.spark, lake.settings), "Li Wei", "again", NOON)
     # the alias lags for another cause, and the roll-back is another one: not taken for the last
@@ -261,9 +264,10 @@ def test_no_offer_is_made_by_a_version_that_nobody_signed(spark: SparkSession, t
 
     promote(lake, "2", "Li Wei", {}, NOON)
     assert decide(lake, DAY, POLICY).values["decisions"] == 0
-    # the day again, by the champion of then
+    # the champion of before, which did not decide this day
     scored(lake, 1, f"{1:032x}")
-    assert decide(lake, DAY, POLICY).values["decisions"] == 0
+    with pytest.raises(UserError, match="version 1 .* or has a successor: no offer is made by it"):
+        decide(lake, DAY, POLICY)
     # another model with the champion's number, in a registry that was begun anew
     scored(lake, 2, f"{9:032x}")
     with pytest.raises(UserError, match="version 2 .MLflow run 00000000000000000000000000000009., which was not sig"):
@@ -272,7 +276,7 @@ def test_no_offer_is_made_by_a_version_that_nobody_signed(spark: SparkSession, t
     roll_back(lake, "Li Wei", "it ranks worse", NOON)
     the_day_after = DAY + timedelta(days=1)
     scored(lake, 2, f"{2:032x}", the_day_after)
-    with pytest.raises(UserError, match="version 2 .* was rolled back: no offer is made by it"):
+    with pytest.raises(UserError, match="version 2 .* was rolled back or has a successor: no offer is made by it"):
         decide(lake, the_day_after, POLICY)
     # a day that it decided, again
     scored(lake, 2, f"{2:032x}", DAY, "features-2")

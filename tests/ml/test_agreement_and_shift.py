@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -105,6 +106,12 @@ def test_an_attribute_whose_impact_cannot_be_measured_is_named_with_why(
     gate = next(gate for gate in gates(figures_of(found_of(approved), None)) if gate.gate == "adverse-impact")
     assert gate.verdict == verdict and told in gate.evidence, gate.evidence
     assert ("of all sellers" in gate.evidence) == ("wants" in gate.evidence)
+
+
+def test_one_region_or_none_that_is_known_says_nothing_of_regions() -> None:
+    for values, many in ((("unknown",), None), (("a", "unknown"), None), (("a", "b", "unknown"), 2)):
+        found = replace(found_of(()), agreements=tuple(agreement(value, 500, 0.5) for value in values))
+        assert figures_of(found, None).get("region_tests") == many, values
 
 
 def found_of(approved: tuple[Approved, ...]) -> Findings:

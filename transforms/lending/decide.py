@@ -58,16 +58,16 @@ FIGURE_TYPES: Mapping[str, tuple[str, ...]] = {
 DECISION_COLUMNS = (
     Column("seller_id", "string not null", "as the source names the seller"),
     Column("as_of", "date not null", "the decision uses only what was known before this day began"),
-    Column(
-        "decision_id", "string not null", "hash of seller, day, run, model version and policy: the same for a rerun"
-    ),
+    Column("decision_id", "string not null", "hash of seller, day, run, model version and policy"),
     Column("outcome", "string not null", "offer, decline, not_enough_history or not_enough_information"),
     Column("refused_by", "string", "rule that refused, the first that did; null for an offer"),
     Column("pd", "double", "probability that a seller who draws in the next 90 days goes bad on it"),
     Column("score", "double", "points, 350 to 950"),
-    Column("grade", "int", "grade in effect, 1 (best) and up"),
-    Column("grade_by_model", "int", "grade of this PD alone"),
-    Column("previous_grade", "int", "grade of the seller's last decision, whatever the model was"),
+    Column("grade", "int", "grade in effect, 1 (best) and up; null where the history is too short for a score"),
+    Column("grade_by_model", "int", "grade of this PD alone; null where the history is too short for a score"),
+    Column(
+        "previous_grade", "int", "grade of the seller's last decision by the same model and the same edges of grades"
+    ),
     Column("knock_outs", "array<string> not null", "knock-out rules that hold"),
     Column("unknown", "array<string> not null", "applicable rules whose figure is unknown"),
     *(Column(term.column, "bigint", f"{term.meaning}, fen; null: unknown or not applicable") for term in TERMS),
@@ -127,8 +127,10 @@ def decide(
         {"bound_by": binding_term(F.col("smallest_fen")), "floored_fen": floored(F.col("smallest_fen"), policy.limit)}
     )
     judged = limited.withColumns({"refused_by": _refused_by(policy)}).withColumns({"outcome": _outcome()})
+    # whatever else refuses: below the least history a score means nothing, and must not hold the first real grade down
+    grades = {name: F.when(~_is_short(policy), F.col(name)) for name in ("grade", "grade_by_model")}
     return (
-        judged.withColumns(_offer(policy))
+        judged.withColumns({**_offer(policy), **grades})
         .withColumns(_explained(policy, run_id))
         .select(*(column.name for column in DECISION_COLUMNS), *carry)
     )
@@ -161,13 +163,16 @@ def _knock_outs(policy: Policy) -> SparkColumn:
     return F.array_compact(F.array(*applied)).cast("array<string>")
 
 
+def _is_short(policy: Policy) -> SparkColumn:
+    """Whether the history is too short for a score."""
+    least = policy.history
+    return (F.col("history_days") < least.least_days) | (F.col("complete_blocks") < least.least_blocks)
+
+
 def _refused_by(policy: Policy) -> SparkColumn:
-    is_short = (F.col("history_days") < policy.history.least_days) | (
-        F.col("complete_blocks") < policy.history.least_blocks
-    )
     return (
         F.when(F.size("knock_outs") > 0, F.get("knock_outs", F.lit(0)))
-        .when(is_short, F.lit("history"))
+        .when(_is_short(policy), F.lit("history"))
         .when(F.size("unknown") > 0, F.concat(F.lit("unknown_"), F.get("unknown", F.lit(0))))
         .when(F.col("offered_rate").isNull(), F.lit("price"))
         .when(F.col("floored_fen") == 0, F.col("bound_by"))

@@ -99,6 +99,17 @@ def test_an_unknown_figure_refuses_unless_the_policy_says_it_does_not_apply(deci
         assert [(row.outcome, row.unknown) for row in found] == [("offer", [])] * len(waived)
 
 
+def test_below_the_least_history_there_is_no_grade_whatever_refuses(decided, seller):
+    short = {"history_days": 89, "complete_blocks": 2}
+    rows = decided(seller(**short), seller(**short, closed=True), seller(**short, days_past_due=9), seller(closed=True))
+    assert [(row.outcome, row.grade, row.grade_by_model) for row in rows[:3]] == [
+        ("not_enough_history", None, None),
+        ("decline", None, None),
+        ("decline", None, None),
+    ]
+    assert rows[3].outcome == "decline" and rows[3].grade == rows[3].grade_by_model == 4
+
+
 def test_without_a_probability_there_is_no_decision_on_it(decided, seller):
     for row in decided(*(seller(pd=pd) for pd in (None, float("nan"), -0.01, 1.5))):
         assert (row.outcome, row.refused_by, row.grade, row.limit_fen) == (
