@@ -242,7 +242,9 @@ def test_a_row_is_judged_by_a_calibration_that_its_fold_took_no_part_in(spark: S
 
     def log_odds(rows: list[tuple[int, int, int, float, int]]) -> dict[tuple[int, int, int], float]:
         outside = spark.createDataFrame(rows, "number int, repeat int, fold int, value double, bad int").coalesce(1)
-        vectors = outside.withColumn("margin", array_to_vector(F.array("value")))
+        vectors = outside.withColumns(
+            {"margin": array_to_vector(F.array("value")), "baseline_log_odds": F.col("value")}
+        )
         judged = calibrated_by_others(vectors, folds=2, repeats=2).collect()
         return {(row["number"], row["repeat"], row["fold"]): row["log_odds"] for row in judged}
 
@@ -262,6 +264,9 @@ def test_cross_validated_rows_count_once_and_their_calibration_is_not_true_by_co
         assert fit.judged.select("seller_id", "as_of").distinct().count() == fit.judged.count() == rows.count()
         assert fit.unseen_groups.count() == 2 * rows.count()
         found = evaluate(count(fit.judged))
+        # as a baseline the same scorecard is judged in the same way
+        apart = fit.judged.agg(F.max(F.abs(F.col("log_odds") - F.col("baseline_log_odds")))).collect()[0][0]
+        assert apart < 1e-9
         training = evaluate(count(fit.in_training))
     assert (found.rows, found.bads, found.bad_groups) == (training.rows, training.bads, training.bad_groups)
     assert abs(found.calibration_slope.value - 1) > 0.01 and abs(found.observed_to_expected.value - 1) > 0.001
