@@ -66,8 +66,8 @@ def calibrated_by_others(outside: DataFrame, folds: int, repeats: int) -> DataFr
     `baseline_log_odds` too.
 
     By one that a row took part in, observed over expected, intercept and slope would be 1, 0 and 1 whatever the model.
-    Folds that are calibrated apart rank worse together than their margins: of 123 firms with invoices the same scorecard
-    had an AUC of 0.72 so and of 0.79 without. Two models are compared only where both are.
+    Folds that are calibrated apart rank worse together than their margins: of 123 firms with invoices the same
+    scorecard had an AUC of 0.72 so and of 0.79 without. Two models are compared only where both are.
     """
     baseline = array_to_vector(F.array("baseline_log_odds"))
     return outside.withColumns(
