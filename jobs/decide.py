@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from conf.errors import StepFailure, UserError
 from conf.policy import Policy, load_policy
-from jobs.lakehouse.champion import is_champion
+from jobs.lakehouse.champion import draw_days_of, is_champion
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
 from jobs.lakehouse.decided import policy_of
 from jobs.lakehouse.lake import Lake, Published, Run
@@ -78,7 +78,17 @@ def decide(lake: Lake, as_of: date, policy: Policy) -> Report:
             "earlier_run_id": basis.earlier.run_id if basis.earlier else "",
         }
         run.publish()
-    return Report("decide", {"as of": as_of, **{name: int(value) for name, value in run.figures.items()}})
+    lines = _of_another_horizon(lake, basis.scored_by, policy)
+    return Report("decide", {"as of": as_of, **{name: int(value) for name, value in run.figures.items()}}, lines=lines)
+
+
+def _of_another_horizon(lake: Lake, scored_by: Published, policy: Policy) -> list[str]:
+    """A line where the probability that is priced is not of the days for which it is."""
+    told, wanted = draw_days_of(lake, scored_by.facts["model_run_id"]), policy.price.horizon_days
+    if told is None or told == str(wanted):
+        return []
+    what = f"of draws in {told} days" if told else "of the outcome that its source gave, and of no days"
+    return [f"policy {policy.name} prices {wanted} days, and the model's probability is {what}: see price.horizon_days"]
 
 
 def _basis(lake: Lake, as_of: date, policy: Policy) -> Basis:

@@ -125,6 +125,7 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
             "mlflow_run": mlflow_run,
             "trainer": trainer,
             "request": asked,
+            "draw_days": str(definition.draw_days) if definition else "",
             **facts,
         }
         run.publish()

@@ -88,6 +88,14 @@ def training_of(lake: Lake, version: int, made_by: str | None = None) -> Publish
     )
 
 
+def draw_days_of(lake: Lake, made_by: str | None) -> str | None:
+    """Days of draws that the probability of the model of an MLflow run is about, empty where a source gave the
+    outcomes; None where its training did not tell.
+    """
+    trainings = (run for run in reversed(lake.runs()) if run.step == "train")
+    return next((run.facts.get("draw_days") for run in trainings if run.facts.get("mlflow_run") == made_by), None)
+
+
 def gates_of(lake: Lake, training: Published) -> tuple[Gate, ...]:
     """The gates of a version that is registered, by the run that trained it."""
     return gates_now(lake, training.figures, training.facts["training_set"], training.facts["mlflow_run"])

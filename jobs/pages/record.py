@@ -141,6 +141,8 @@ class CreditRecord:
     lineage: Mapping[str, str]
     is_simulated: bool
     contact: str
+    horizon_days: int | None
+    """Days of draws that the probability is about; None where it is of outcomes that a source gave."""
 
     def __post_init__(self) -> None:
         problems = []
@@ -176,6 +178,7 @@ def credit_record(
     lineage: Mapping[str, str],
     is_simulated: bool,
     contact: str,
+    horizon_days: int | None,
 ) -> CreditRecord:
     """Put a record together from table rows read as mappings.
 
@@ -230,6 +233,7 @@ def credit_record(
         lineage=dict(lineage),
         is_simulated=is_simulated,
         contact=contact,
+        horizon_days=horizon_days,
     )
 
 

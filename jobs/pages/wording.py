@@ -346,10 +346,17 @@ def score_in_words(record: CreditRecord) -> list[str]:
     score = record.score
     if score is None:
         return []
-    sentences = [
-        f"Of 1,000 sellers with this score who borrow in the next {record.policy.price.horizon_days} days, we expect "
-        f"{_of_a_thousand(score.pd)} not to pay back as agreed."
-    ]
+    many = _of_a_thousand(score.pd)
+    if record.horizon_days is None:
+        asked = (
+            f"Of 1,000 sellers with this score we expect {many} to have the outcome that the lender's records call bad."
+        )
+    else:
+        asked = (
+            f"Of 1,000 sellers with this score who borrow in the next {record.horizon_days} days, we expect {many}"
+            " not to pay back as agreed."
+        )
+    sentences = [asked]
     if score.is_clipped:
         total, end = whole_score(score.before_clipping), whole_score(score.shown)
         sentences.append(f"Your points add up to {total}; the scale ends at {end}, so that is the score shown.")

@@ -70,7 +70,9 @@ def publish(lake: Lake, step: str, slice_: str, figures: Mapping[str, float], fa
         run.publish()
 
 
-def trained(lake: Lake, number: int, figures: Mapping[str, float], made_by: str | None = None) -> None:
+def trained(
+    lake: Lake, number: int, figures: Mapping[str, float], made_by: str | None = None, draw_days: str = "90"
+) -> None:
     """A registered version, and the run that says what was found of it."""
     settings = lake.settings.mlflow
     made_by = made_by or f"{number:032x}"
@@ -83,6 +85,7 @@ def trained(lake: Lake, number: int, figures: Mapping[str, float], made_by: str 
         "trainer": "Wang Fang",
         "training_set": "set-1",
         "request": f"version {number} by {made_by}",
+        "draw_days": draw_days,
     }
     publish(lake, "train", settings.model, figures, facts)
 
@@ -251,7 +254,7 @@ def scored(lake: Lake, number: int, made_by: str, as_of: date = DAY, features: s
 def test_no_offer_is_made_by_a_version_that_nobody_signed(spark: SparkSession, tmp_path: Path) -> None:
     lake = lake_at(spark, tmp_path)
     trained(lake, 1, GOOD)
-    trained(lake, 2, compared(GOOD, 1))
+    trained(lake, 2, compared(GOOD, 1), draw_days="60")
     publish(lake, "audit", "set-1", {"checks": 5, "leaks": 0, "rows": 1000}, {})
     promote(lake, "1", "Li Wei", {}, NOON)
     scored(lake, 2, f"{2:032x}")
@@ -263,7 +266,11 @@ def test_no_offer_is_made_by_a_version_that_nobody_signed(spark: SparkSession, t
     assert lake.last_run("decide") is None
 
     promote(lake, "2", "Li Wei", {}, NOON)
-    assert decide(lake, DAY, POLICY).values["decisions"] == 0
+    decided = decide(lake, DAY, POLICY)
+    assert decided.values["decisions"] == 0
+    assert decided.lines == [
+        "policy standard prices 90 days, and the model's probability is of draws in 60 days: see price.horizon_days"
+    ]
     # the champion of before, which did not decide this day
     scored(lake, 1, f"{1:032x}")
     with pytest.raises(UserError, match="version 1 .* or has a successor: no offer is made by it"):

@@ -61,7 +61,7 @@ DECISION_COLUMNS = (
     Column("decision_id", "string not null", "hash of seller, day, run, model version and policy"),
     Column("outcome", "string not null", "offer, decline, not_enough_history or not_enough_information"),
     Column("refused_by", "string", "rule that refused, the first that did; null for an offer"),
-    Column("pd", "double", "probability that a seller who draws in the next 90 days goes bad on it"),
+    Column("pd", "double", "probability of the bad outcome that the model's card defines"),
     Column("score", "double", "points, 350 to 950"),
     Column("grade", "int", "grade in effect, 1 (best) and up; null where the history is too short for a score"),
     Column("grade_by_model", "int", "grade of this PD alone; null where the history is too short for a score"),

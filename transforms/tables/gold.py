@@ -109,7 +109,7 @@ SCORES = Table(
         Column("features_run_id", "string not null", "slice of gold.seller_features that was scored"),
         Column("margin", "double not null", "sum of the trees"),
         Column("log_odds", "double not null", "calibrated log-odds of bad"),
-        Column("pd", "double not null", "probability that a seller who draws in the next 90 days goes bad on it"),
+        Column("pd", "double not null", "probability of the bad outcome that the model's card defines"),
         Column("score_before_clipping", "double not null", "score on the scale of the policy, unbounded"),
         Column("score", "double not null", "the same within 350 to 950"),
         Column("base_points", "double not null", "score of the reference seller"),

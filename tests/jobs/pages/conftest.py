@@ -77,6 +77,7 @@ def offered() -> CreditRecord:
         lineage={"decision": "0f" * 16, "decisions run": "run-7", "scores run": "run-6", "model": "seller-credit 4"},
         is_simulated=False,
         contact="credit@example.com",
+        horizon_days=90,
     )
 
 

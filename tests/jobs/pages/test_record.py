@@ -72,6 +72,7 @@ def rows(record):
         "lineage": whole.lineage,
         "is_simulated": False,
         "contact": whole.contact,
+        "horizon_days": whole.horizon_days,
     }
 
 

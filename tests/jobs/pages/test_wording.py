@@ -296,6 +296,14 @@ def test_a_late_payer_is_told_so_and_what_ends_it(refused):
     assert wording.deciding_reason(both).count("The score did not decide this.") == 2
 
 
+def test_what_the_probability_is_of_goes_by_what_the_model_learned(record):
+    told = [wording.score_in_words(record(horizon_days=days))[0] for days in (60, None)]
+    assert told == [
+        "Of 1,000 sellers with this score who borrow in the next 60 days, we expect about 10 not to pay back as agreed.",
+        "Of 1,000 sellers with this score we expect about 10 to have the outcome that the lender's records call bad.",
+    ]
+
+
 def test_a_grade_held_back_is_explained(record):
     score = replace(record().score, grade=6, grade_by_model=4, previous_grade=6)
     held = record(score=score)
