@@ -298,9 +298,10 @@ def test_a_late_payer_is_told_so_and_what_ends_it(refused):
 
 def test_what_the_probability_is_of_goes_by_what_the_model_learned(record):
     told = [wording.score_in_words(record(horizon_days=days))[0] for days in (60, None)]
+    many = "Of 1,000 sellers with this score"
     assert told == [
-        "Of 1,000 sellers with this score who borrow in the next 60 days, we expect about 10 not to pay back as agreed.",
-        "Of 1,000 sellers with this score we expect about 10 to have the outcome that the lender's records call bad.",
+        f"{many} who borrow in the next 60 days, we expect about 10 not to pay back as agreed.",
+        f"{many} we expect about 10 to have the outcome that the lender's records call bad.",
     ]
 
 
