@@ -12,7 +12,7 @@ from conf.errors import StepFailure, UserError
 from conf.policy import Policy, load_policy
 from jobs.lakehouse.champion import draw_days_of, is_champion
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
-from jobs.lakehouse.decided import policy_of
+from jobs.lakehouse.decided import model_of, policy_of
 from jobs.lakehouse.lake import Lake, Published, Run
 from transforms.features.catalogue import BY_NAME
 from transforms.lending.decide import OUTCOMES, SCORED_COLUMNS
@@ -123,16 +123,8 @@ def _grades_mean_the_same(lake: Lake, decided: Published, scored_by: Published, 
     then = policy_of(decided)
     # by its MLflow run: in a registry that was lost and begun anew another model has the number
     return (
-        then is not None
-        and then.grades == policy.grades
-        and _model_of(lake, decided) == scored_by.facts["model_run_id"]
+        then is not None and then.grades == policy.grades and model_of(lake, decided) == scored_by.facts["model_run_id"]
     )
-
-
-def _model_of(lake: Lake, decided: Published) -> str | None:
-    """MLflow run of the model whose scores were decided on."""
-    scores = decided.facts["scores_run_id"]
-    return next((run.facts["model_run_id"] for run in lake.runs() if run.run_id == scores), None)
 
 
 def _require_signed(lake: Lake, scored_by: Published) -> None:
@@ -154,7 +146,7 @@ def _require_signed(lake: Lake, scored_by: Published) -> None:
 
 def _models_that_decided(lake: Lake, as_of: date | None) -> set[str | None]:
     """MLflow runs of the models whose scores were decided on for a day."""
-    return {_model_of(lake, run) for run in lake.runs() if run.step == "decide" and run.as_of == as_of}
+    return {model_of(lake, run) for run in lake.runs() if run.step == "decide" and run.as_of == as_of}
 
 
 def _scored(run: Run, basis: Basis) -> DataFrame:

@@ -117,8 +117,7 @@ def _ingest(
         if not new:
             values = {"source": source.name, "deliveries": 0, "known already": len(deliveries)}
             return Report("ingest", values, lines=lines)
-        calendar = calendar_of(lake, arrival_day or (today if lake.closed_through() else None), today)
-        calendar = replace(calendar, is_the_day_after=as_of is not None)
+        calendar = calendar_of(lake, arrival_day, today, is_the_day_after=as_of is not None)
         with broken_files_named(root):
             counts, held, refused = _take_in(run, source, new, root, calendar, key or b"", again, has_fitted)
         _mark_judged_anew(run, earlier)
@@ -218,9 +217,9 @@ def _take_in(
     quarantine = []
     for load in events:
         judged = load.judge(run, held)
-        if not has_fitted and run.lake.published_version(load.table) is not None:
-            _require_read_as_before(run, source, load, judged)
         found = outcome_of(judged)
+        if not has_fitted:
+            _require_read_as_before(run, source, load, judged, found)
         for delivery, records in load.records.items():
             straight = records - sum(load.second_road[delivery, is_sound] for is_sound in (True, False))
             found[(delivery, QUARANTINED) if delivery in held else (delivery, ACCEPTED)] += straight
@@ -266,13 +265,17 @@ def _held(run: Run, taken: Counter[str], bad: Counter[str]) -> dict[str, str]:
     }
 
 
-def _require_read_as_before(run: Run, source: Source, load: Load, judged: DataFrame) -> None:
+def _require_read_as_before(run: Run, source: Source, load: Load, judged: DataFrame, found: Outcome) -> None:
     """Raise UserError where a mapping that is new to the lake reads so many known records in another way that not they
     are wrong, but it is: day by day all of them would go into quarantine.
     """
     rule, records = run.lake.settings.intake, load.records.total()
+    fewest = rule.hold_above_share * records
+    refused = sum(many for (_, status), many in found.items() if status == QUARANTINED)
+    if records < rule.hold_from_records or refused <= fewest:
+        return  # almost always: only where so many were refused is their reason looked at
     otherwise = judged.filter(F.array_contains("reasons", KNOWN_OTHERWISE)).count()
-    if records >= rule.hold_from_records and otherwise > rule.hold_above_share * records:
+    if otherwise > fewest:
         raise UserError(
             f"source {source.name}: this mapping reads {otherwise:,} of {records:,} records for {load.table.name}"
             " otherwise than they were taken in by an earlier one, and a known record does not change: nothing was"

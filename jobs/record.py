@@ -14,7 +14,7 @@ from conf.errors import UserError
 from conf.policy import Policy
 from jobs.lakehouse.champion import draw_days_of
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
-from jobs.lakehouse.decided import policy_of
+from jobs.lakehouse.decided import model_of, policy_of
 from jobs.lakehouse.lake import Lake, Published
 from jobs.pages.html import to_html
 from jobs.pages.record import CreditRecord, MonthOfSales, PastScore, credit_record, to_json
@@ -66,14 +66,13 @@ def record(lake: Lake, seller: str, as_of: date | None) -> CreditRecord:
         },
         lake.is_simulated(),
         lake.settings.record.contact,
-        _horizon_days(lake, decision["scores_run_id"], policy),
+        _horizon_days(lake, decided_by, policy),
     )
 
 
-def _horizon_days(lake: Lake, scores_run_id: str, policy: Policy) -> int | None:
+def _horizon_days(lake: Lake, decided_by: Published, policy: Policy) -> int | None:
     """Days of draws that the probability is about; None where it is of outcomes that a source gave."""
-    made_by = next((run.facts["model_run_id"] for run in lake.runs() if run.run_id == scores_run_id), None)
-    told = draw_days_of(lake, made_by)
+    told = draw_days_of(lake, model_of(lake, decided_by))
     if told is None:
         return policy.price.horizon_days
     return int(told) if told else None

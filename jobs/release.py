@@ -38,7 +38,7 @@ def release(lake: Lake, source: Source, arrival_day: date | None, today: date) -
     """
     with lake.run("release", source.name, {}, {"source": source.name, "arrival_day": arrival_day}) as run:
         key = pseudonym_key(lake) if source.names_persons() else None
-        calendar = calendar_of(lake, arrival_day or (today if lake.closed_through() else None), today)
+        calendar = calendar_of(lake, arrival_day, today)
         ours = F.startswith("delivery_id", F.lit(f"{source.name}/")) & F.col("released_by").isNull()
         waiting = run.read(QUARANTINE).filter(ours & F.col("columns").isNotNull())
         waiting = waiting.withColumn("row_id", F.xxhash64(*_KEY)).persist(StorageLevel.DISK_ONLY)

@@ -72,18 +72,18 @@ def calibrated_by_others(outside: DataFrame, folds: int, repeats: int) -> DataFr
     baseline = array_to_vector(F.array("baseline_log_odds"))
     return outside.withColumns(
         {
-            LOG_ODDS: _by_other_folds(outside, folds, repeats),
-            "baseline_log_odds": _by_other_folds(outside.withColumn(MARGIN, baseline), folds, repeats, baseline),
+            LOG_ODDS: _by_other_folds(outside, F.col(MARGIN), folds, repeats),
+            "baseline_log_odds": _by_other_folds(outside, baseline, folds, repeats),
         }
     )
 
 
-def _by_other_folds(outside: DataFrame, folds: int, repeats: int, margin: Column | None = None) -> Column:
-    """Log-odds of rows of a repeat and fold by the calibration of the other folds."""
-    value = vector_to_array(F.col(MARGIN) if margin is None else margin)[0]
+def _by_other_folds(outside: DataFrame, margin: Column, folds: int, repeats: int) -> Column:
+    """Log-odds of a margin (a vector of one), by a calibration of it on the other folds of the row's repeat."""
+    value = vector_to_array(margin)[0]
     by_fold = []
     for repeat in range(repeats):
-        of_repeat = outside.filter(F.col("repeat") == repeat)
+        of_repeat = outside.filter(F.col("repeat") == repeat).withColumn(MARGIN, margin)
         for fold in range(folds):
             found = fit_affine(of_repeat.filter(F.col("fold") != fold))
             log_odds = F.lit(float(found.intercept)) + F.lit(float(found.coefficients.toArray()[0])) * value

@@ -430,11 +430,11 @@ def figures_of(found: Findings, champion: int | None) -> dict[str, float]:
         figures |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
     if len(found.samples) > 2:
         figures["unseen_groups_auc"] = found.samples[2].model.auc.value
-    for attribute in ("grade", "region"):
+    # one region says nothing of regions
+    for attribute, fewest in (("grade", 1), ("region", 2)):
         told = [value for value in found.agreements if value.attribute == attribute and value.value != "unknown"]
         tests = [value.p_after_holm for value in told]
-        # one region says nothing of regions
-        if len(tests) > (attribute == "region"):
+        if len(tests) >= fewest:
             figures |= {f"{attribute}_tests": len(tests), f"{attribute}_tests_failed": sum(p < 0.05 for p in tests)}
     for attribute in FAIRNESS:
         # of those who were lent to most are approved in any group: it is among all that one may be turned away

@@ -60,11 +60,8 @@ def is_champion(lake: Lake, version: str, made_by: str) -> bool:
     """Whether the model that an MLflow run made is the one that was signed off last; by its version, where the
     sign-off tells no run.
     """
-    standing = promotions(lake)
-    if not standing:
-        return False
-    signed = standing[-1].facts
-    return bool(signed["mlflow_run"] == made_by if "mlflow_run" in signed else signed["model_version"] == version)
+    signed = signed_run(lake)
+    return made_by == signed if signed is not None else champions(lake)[-1:] == [int(version)]
 
 
 def features_gone(loaded: Loaded, table: Table) -> list[str]:

@@ -286,11 +286,11 @@ def file_system(root: str) -> tuple[fs.FileSystem, str]:
 
     Raises UserError for an address on another machine: Spark and pyarrow call such a file by different names.
     """
-    if "://" in root and not root.startswith("file://"):
+    if "://" not in root:
+        return fs.LocalFileSystem(), base_of(root)
+    if not root.startswith("file://"):
         raise UserError(f"--input {root}: deliveries are read from a path that the driver and all executors have")
-    if "://" in root:
-        return fs.FileSystem.from_uri(root)
-    return fs.LocalFileSystem(), base_of(root)
+    return fs.FileSystem.from_uri(root)
 
 
 def base_of(root: str) -> str:

@@ -224,8 +224,9 @@ class Load:
         return _union(with_reasons(part.whole().filter(ours)) for part in self.parts)
 
 
-def calendar_of(lake: Lake, told_arrival_day: date | None, today: date) -> Calendar:
-    """The calendar of a load: what it brings arrives on the day told, or on the first open day after.
+def calendar_of(lake: Lake, arrival_day: date | None, today: date, is_the_day_after: bool = False) -> Calendar:
+    """The calendar of a load: what it brings arrives on the day told, else today, or on the first open day after; only
+    while no day is closed yet, and none is told, does the source's own arrival rule count.
 
     Raises UserError where the business time zone is not the one in which the lake's days were told so far.
     """
@@ -236,12 +237,14 @@ def calendar_of(lake: Lake, told_arrival_day: date | None, today: date) -> Calen
             f"{lake.root}: its days are those of {before}, and calendar.time_zone says {settings.time_zone}: the days"
             " of one lake are those of one zone. Set calendar.time_zone as it was"
         )
+    told_arrival_day = arrival_day or (today if closed else None)
     return Calendar(
         zone=settings.time_zone,
         first_day=settings.first_day,
         first_open_day=closed + timedelta(days=1) if closed else settings.first_day,
         told_arrival_day=told_arrival_day,
         today=max(today, told_arrival_day or today),
+        is_the_day_after=is_the_day_after,
     )
 
 

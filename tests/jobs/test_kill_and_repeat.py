@@ -22,6 +22,7 @@ from jobs.lakehouse.lake import Lake
 from jobs.release import release
 from tests.conftest import KEY, PROJECT, SMALL, lake_at
 from tests.jobs.test_ingest import SHOP, order, write_orders
+from tests.jobs.test_quarantine import MENDED
 from tests.oracle.ledger import FIRST_DAY, MAPPING, random_ledger, write_deliveries
 from transforms.tables.bronze import DELIVERIES, ORDER_EVENTS, PAYMENT_EVENTS, QUARANTINE
 from transforms.tables.silver import SELLER_DAY, SILVER_TABLES
@@ -162,7 +163,7 @@ def test_a_release_killed_at_each_commit(spark: SparkSession, tmp_path: Path, fa
     write_orders(tmp_path / "in" / "2025-03-09" / "orders.csv", told)
     (tmp_path / "shop.yml").write_text(SHOP)
     mended = tmp_path / "mended.yml"
-    mended.write_text(SHOP.replace("{sold: paid, back: refunded}", "{sold: paid, back: refunded, lent: paid}"))
+    mended.write_text(MENDED)
     today = date(2025, 3, 20)
     lake = lake_at(spark, tmp_path)
     ingest(lake, load_source(str(tmp_path / "shop.yml")), str(tmp_path / "in"), None, today)

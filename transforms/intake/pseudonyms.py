@@ -44,8 +44,11 @@ def personal_columns(feeds: Sequence[Feed], columns: Sequence[str], nested: Sequ
     named += [column for feed in feeds for column in feed.personal]
     read = [column for feed in feeds for mapping in feed.fields.values() for column in mapping.columns]
     read += [column for feed in feeds for column in feed.filter_columns]
-    suspicious = [name for name in columns if (is_personal(name) or name in nested) and not is_among(name, read)]
-    return tuple(name for name in columns if is_among(name, named) or name in suspicious)
+    return tuple(
+        name
+        for name in columns
+        if is_among(name, named) or ((is_personal(name) or name in nested) and not is_among(name, read))
+    )
 
 
 def is_beside(origin: FieldMapping, feeds: Sequence[Feed]) -> bool:
