@@ -15,6 +15,7 @@ from jobs import (
     quarantine,
     record,
     release,
+    replay,
     review,
     score,
     simulate,
@@ -42,6 +43,7 @@ STEPS = (
     score,
     decide,
     record,
+    replay,
     daily,
     status,
 )
@@ -64,6 +66,7 @@ The way of the data:
   score          every seller's probability of default, score and points
   decide         grade, limit, price, reasons, by a versioned policy
   record         one seller's page
+  replay         makes a decision again from what it rests on, and compares
   daily          ingest to decide for one more day
   status         what is published, and what it cost
 

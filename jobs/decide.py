@@ -1,7 +1,6 @@
 """gold.scores and features -> gold.decisions: grade, limit, price, reasons, offer."""
 
 import sys
-from dataclasses import dataclass
 from datetime import date, timedelta
 
 import click
@@ -12,32 +11,10 @@ from conf.errors import StepFailure, UserError
 from conf.policy import Policy, load_policy
 from jobs.lakehouse.champion import draw_days_of, is_champion
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
-from jobs.lakehouse.decided import model_of, policy_of
+from jobs.lakehouse.decided import Basis, decisions_by, model_of, policy_of
 from jobs.lakehouse.lake import Lake, Published, Run
-from transforms.features.catalogue import BY_NAME
-from transforms.lending.decide import OUTCOMES, SCORED_COLUMNS
-from transforms.lending.decide import decide as decide_on
-from transforms.lending.limit import FIGURES
+from transforms.lending.decide import OUTCOMES
 from transforms.tables.gold import DECISIONS, SCORES, SELLER_FEATURES
-
-_EARLIER = (
-    "previous_grade",
-    "previous_model_version",
-    "earlier_grade_by_model",
-    "earlier_model_version",
-    "earlier_as_of",
-)
-
-
-@dataclass(frozen=True)
-class Basis:
-    """The runs that a day's decisions rest on."""
-
-    scored_by: Published
-    previous: Published | None
-    """The latest decisions before the day; None where there are none whose grades mean the same."""
-    earlier: Published | None
-    """Decisions old enough to agree with the day's on a better grade; None likewise."""
 
 
 def decide(lake: Lake, as_of: date, policy: Policy) -> Report:
@@ -60,14 +37,7 @@ def decide(lake: Lake, as_of: date, policy: Policy) -> Report:
         published = run.already_published
         if published is not None:
             return Report("decide", {"as of": as_of, "published already by": published.run_id})
-        decisions = decide_on(
-            _scored(run, basis),
-            policy,
-            {feature.name: feature.family for feature in BY_NAME.values()},
-            run.run_id,
-            carry=("run_id", "model_name", "model_version", "features_run_id", "scores_run_id"),
-        )
-        run.replace(DECISIONS, decisions, f"as_of = '{as_of}' and run_id = '{run.run_id}'")
+        run.replace(DECISIONS, _decisions(run, basis, policy), f"as_of = '{as_of}' and run_id = '{run.run_id}'")
         run.figures = _figures(run, as_of)
         run.facts = {
             "policy": f"{policy.name} {policy.version}",
@@ -149,50 +119,11 @@ def _models_that_decided(lake: Lake, as_of: date | None) -> set[str | None]:
     return {model_of(lake, run) for run in lake.runs() if run.step == "decide" and run.as_of == as_of}
 
 
-def _scored(run: Run, basis: Basis) -> DataFrame:
-    """Scores with the figures that rules rest on, and the grades that went before."""
+def _decisions(run: Run, basis: Basis, policy: Policy) -> DataFrame:
     scored_by = basis.scored_by
-    scores = run.read(SCORES).filter(F.col("run_id") == scored_by.run_id).drop("run_id")
-    figures = {"history_days", "complete_blocks", *(figure for figure in FIGURES.values() if figure in BY_NAME)}
-    features = (
-        run.read(SELLER_FEATURES)
-        .filter(F.col("run_id") == scored_by.facts["features_run_id"])
-        .select("seller_id", *sorted(figures))
-    )
-    decisions = run.read(DECISIONS)
-    before = _of_run(decisions, basis.previous).select(
-        "seller_id",
-        F.col("grade").alias("previous_grade"),
-        F.col("model_version").alias("previous_model_version"),
-    )
-    agreeing = _of_run(decisions, basis.earlier).select(
-        "seller_id",
-        F.col("grade_by_model").alias("earlier_grade_by_model"),
-        F.col("model_version").alias("earlier_model_version"),
-        F.col("as_of").alias("earlier_as_of"),
-    )
-    return (
-        scores.join(features, "seller_id", "inner")
-        .join(before, "seller_id", "left")
-        .join(agreeing, "seller_id", "left")
-        .select(
-            *(name for name in SCORED_COLUMNS if name not in _EARLIER),
-            *_EARLIER,
-            *sorted(figures - set(SCORED_COLUMNS)),
-            "model_name",
-            "features_run_id",
-            F.lit(scored_by.run_id).alias("scores_run_id"),
-            F.lit(run.run_id).alias("run_id"),
-        )
-    )
-
-
-def _of_run(decisions: DataFrame, published: Published | None) -> DataFrame:
-    if published is None:
-        return decisions.filter(F.lit(False))
-    # the day is the partition; the run alone would be looked for in all of them
-    is_of_day = F.col("as_of") == F.lit(published.as_of)
-    return decisions.filter(is_of_day & (F.col("run_id") == published.run_id))
+    scores = run.read(SCORES).filter(F.col("run_id") == scored_by.run_id)
+    features = run.read(SELLER_FEATURES).filter(F.col("run_id") == scored_by.facts["features_run_id"])
+    return decisions_by(policy, basis, scores, features, run.read(DECISIONS), run.run_id)
 
 
 def _figures(run: Run, as_of: date) -> dict[str, float]:

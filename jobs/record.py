@@ -1,7 +1,7 @@
 """One seller's credit record: a page for the seller, from gold.decisions, gold.scores and gold.seller_features."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from conf.errors import UserError
 from conf.policy import Policy
 from jobs.lakehouse.champion import draw_days_of
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
-from jobs.lakehouse.decided import model_of, policy_of
+from jobs.lakehouse.decided import decision_of, model_of, require_policy_of
 from jobs.lakehouse.lake import Lake, Published
 from jobs.pages.html import to_html
 from jobs.pages.record import CreditRecord, MonthOfSales, PastScore, credit_record, to_json
@@ -37,16 +37,16 @@ def record(lake: Lake, seller: str, as_of: date | None) -> CreditRecord:
     A few rows by key. Raises UserError where there is no such decision.
     """
     decided_by = lake.require_run("decide", f"as_of={as_of}" if as_of else None, DECIDE_FIRST)
-    policy = policy_of(decided_by)
-    if policy is None:
-        raise UserError(
-            f"{lake.root}: the policy that decided as of {decided_by.as_of} was not kept with the decisions then. Copy"
-            " it, raise the version of the copy, and decide that day again: `seller-credit decide --policy FILE`."
-        )
-    day = decided_by.as_of
-    decision = _row(lake.read(DECISIONS), seller, day, decided_by.run_id)
+    decision = _row(lake.read(DECISIONS), seller, decided_by.as_of, decided_by.run_id)
     if decision is None:
-        raise UserError(f"{seller}: no seller of this id was decided on as of {day}")
+        raise UserError(f"{seller}: no seller of this id was decided on as of {decided_by.as_of}")
+    return record_of(lake, decided_by, decision)
+
+
+def record_of(lake: Lake, decided_by: Published, decision: Mapping[str, Any]) -> CreditRecord:
+    """The record that goes with one decision, also one that another has followed."""
+    policy = require_policy_of(decided_by)
+    seller, day = decision["seller_id"], decided_by.as_of
     score = _row(lake.read(SCORES), seller, day, decision["scores_run_id"])
     features = _row(lake.read(SELLER_FEATURES), seller, day, decision["features_run_id"])
     return credit_record(
@@ -56,10 +56,10 @@ def record(lake: Lake, seller: str, as_of: date | None) -> CreditRecord:
         CATALOGUE,
         policy,
         _months(lake, seller, day),
-        _history(lake, seller, day),
+        _history(lake, seller, decided_by),
         {
             "decision": decision["decision_id"],
-            "decided by": decided_by.run_id,
+            "decided by": decision["run_id"],
             "scored by": decision["scores_run_id"],
             "features by": decision["features_run_id"],
             "model": f"{decision['model_name']} {decision['model_version']}",
@@ -121,11 +121,12 @@ def _months(lake: Lake, seller: str, day: date) -> list[MonthOfSales]:
     return [MonthOfSales(month, sold.get(month, 0)) for month in months]
 
 
-def _history(lake: Lake, seller: str, day: date) -> list[PastScore]:
-    """The scores that the seller was shown: none of a day on which there was not enough history for one."""
-    decided = _newest_by_day([run for run in lake.runs() if run.step == "decide" and run.as_of <= day])
-    if not decided:
-        return []
+def _history(lake: Lake, seller: str, shown: Published) -> list[PastScore]:
+    """The scores that the seller was shown up to a decision: none of a day on which there was not enough history for
+    one.
+    """
+    decided = [run for run in lake.runs() if run.step == "decide" and run.as_of < shown.as_of]
+    decided = [*_newest_by_day(decided), shown][-SCORES_SHOWN:]
     is_of_runs = F.col("as_of").isin([run.as_of for run in decided]) & F.col("run_id").isin(
         [run.run_id for run in decided]
     )
@@ -142,34 +143,39 @@ def _history(lake: Lake, seller: str, day: date) -> list[PastScore]:
 
 def _newest_by_day(runs: Sequence[Published]) -> list[Published]:
     by_day = {run.as_of: run for run in runs}
-    return [by_day[day] for day in sorted(by_day)[-SCORES_SHOWN:]]
+    return [by_day[day] for day in sorted(by_day)]
 
 
 @step("record", "seller-credit record S000123 --format html --out demo/records/S000123.html")
 @click.argument("seller", required=False)
 @click.option("--first-with", "outcome", type=click.Choice(OUTCOMES), help="No seller of your own: the first with it.")
-@click.option("--as-of", type=DAY, help="Decision of this day [default: the newest].")
+@click.option("--decision", metavar="ID", help="The record of one decision, also of one that another has followed.")
+@click.option("--as-of", type=DAY, help="Decision of this day [default: the newest; of a decision's id: any].")
 @click.option("--format", "form", type=click.Choice(sorted(WRITERS)), default="text", help="What is written.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file, not to the console.")
 def command(
     invocation: Invocation,
     seller: str | None,
     outcome: str | None,
+    decision: str | None,
     as_of: date | None,
     form: str,
     out: Path | None,
 ) -> Report:
     """Write one seller's credit record: score, what helped and hurt, the offer and its cost, or why there is none."""
-    if (seller is None) == (outcome is None):
-        raise UserError("record: want either a seller's id or --first-with OUTCOME")
+    if sum(told is not None for told in (seller, outcome, decision)) != 1:
+        raise UserError("record: want one of a seller's id, --first-with OUTCOME and --decision ID")
     lake = invocation.lake()
-    seller = seller or first_with(lake, str(outcome), as_of)
-    page = WRITERS[form](record(lake, seller, as_of))
+    if decision is not None:
+        found = record_of(lake, *decision_of(lake, decision, as_of))
+    else:
+        found = record(lake, seller or first_with(lake, str(outcome), as_of), as_of)
+    page = WRITERS[form](found)
     if out is None:
         return Report("record", lines=[page])
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page if page.endswith("\n") else page + "\n", "utf-8")
-    return Report("record", {"seller": seller, "written to": str(out)})
+    return Report("record", {"seller": found.seller_id, "written to": str(out)})
 
 
 if __name__ == "__main__":

@@ -6,31 +6,37 @@ from datetime import date
 import click
 from pyspark.sql import functions as F
 
-from conf.errors import UserError
-from jobs.lakehouse.champion import champion, features_gone, signed_run
+from conf.errors import StepFailure, UserError
+from jobs.lakehouse.champion import features_gone
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
+from jobs.lakehouse.decided import model_for, scores_by
 from jobs.lakehouse.lake import Lake
-from ml.reasons import Reference
 from ml.registry import Loaded, check, load, resolve
-from ml.scoring import score as score_rows
-from ml.scoring import scorer
 from transforms.tables.gold import SCORES, SELLER_FEATURES
 
 CHAMPION = "champion"
 
 
 def score(lake: Lake, as_of: date, model: str = CHAMPION) -> Report:
-    """Score every seller with features as of a day, by the champion or by one version."""
+    """Score every seller with features as of a day, by the champion or by one version.
+
+    A day that was decided before a later one was is scored again by the model that decided it: whoever repeats a day's
+    work after a promotion gets the answer that was given. Raises StepFailure where another version became champion
+    while another step was waited for.
+    """
     featured_by = lake.require_run("features", f"as_of={as_of}", f"Run `seller-credit features --as-of {as_of}` first.")
     registry, buckets = lake.settings.mlflow, lake.settings.scoring.buckets
+    signed = None
     if model == CHAMPION:
-        version = champion(lake)
+        version, signed = model_for(lake, as_of)
     else:
         check(registry.tracking_uri)
         version = resolve(registry.tracking_uri, registry.model, model)
     identity = {"features": featured_by.run_id, "model": registry.model, "version": version, "buckets": buckets}
     with lake.run("score", f"as_of={as_of}", identity, {"as_of": as_of, "model": model}) as run:
-        signed = signed_run(lake) if model == CHAMPION else None
+        # the lock may have been waited for, and another version promoted meanwhile
+        if model == CHAMPION and model_for(lake, as_of) != (version, signed):
+            raise StepFailure("score: another version became champion meanwhile. Run this again.")
         published = run.already_published
         # in a registry that was begun anew another model may have scored under the champion's number
         if published is not None and signed in (None, published.facts["model_run_id"]):
@@ -44,14 +50,7 @@ def score(lake: Lake, as_of: date, model: str = CHAMPION) -> Report:
         bucket = F.pmod(F.xxhash64("seller_id"), F.lit(buckets)).cast("int")
         # by range of the bucket: hashing it again would put several into one task and leave others without any
         in_buckets = features.withColumn("bucket", bucket).repartitionByRange(buckets, "bucket").drop("bucket")
-        scores = score_rows(in_buckets, scorer(loaded.pipeline, Reference.from_dict(loaded.reference))).select(
-            "*",
-            bucket.alias("bucket"),
-            F.lit(run.run_id).alias("run_id"),
-            F.lit(registry.model).alias("model_name"),
-            F.lit(version).alias("model_version"),
-            F.lit(featured_by.run_id).alias("features_run_id"),
-        )
+        scores = scores_by(loaded, in_buckets, featured_by.run_id, run.run_id).withColumn("bucket", bucket)
         run.replace(SCORES, scores, f"as_of = '{as_of}' and run_id = '{run.run_id}'")
         run.figures = {"sellers": run.rows_written(SCORES)}
         run.facts = {
@@ -67,7 +66,7 @@ def score(lake: Lake, as_of: date, model: str = CHAMPION) -> Report:
 
 
 def _require_signed(loaded: Loaded, signed: str | None) -> None:
-    """Raise UserError where the registry has another model under the champion's number than the one signed off."""
+    """Raise UserError where the registry has another model under a signed version's number than the one signed off."""
     if signed is not None and loaded.run_id != signed:
         raise UserError(
             f"model version {loaded.version} is not the one that was signed off: the registry made it by run"

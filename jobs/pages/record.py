@@ -131,6 +131,8 @@ class CreditRecord:
     refused_by: str | None
     score: Score | None
     reasons: tuple[Reason, ...]
+    unknown: tuple[str, ...]
+    """Applicable rules whose figure is not known, also where another rule refused before them."""
     terms: tuple[LimitTerm, ...]
     offer: Offer | None
     break_even_daily_rate: float | None
@@ -219,6 +221,7 @@ def credit_record(
         reasons=tuple(
             Reason(**{name: reason[name] for name in Reason.__dataclass_fields__}) for reason in decision["reasons"]
         ),
+        unknown=tuple(decision["unknown"]),
         # over a year's sales, the share of them by grade tells the grade
         terms=tuple(
             LimitTerm(term.name, None if shown is None and term.name == "share_of_sales" else decision[term.column])
@@ -273,6 +276,7 @@ def to_json(record: CreditRecord) -> str:
             ],
         },
         "reasons": [asdict(reason) for reason in record.reasons],
+        "unknown": list(record.unknown),
         "limit_terms_fen": {term.name: term.fen for term in record.terms},
         "offer": None if record.offer is None else asdict(record.offer),
         "break_even_daily_rate": record.break_even_daily_rate,

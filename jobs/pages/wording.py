@@ -448,7 +448,8 @@ def what_would_help(record: CreditRecord) -> list[str]:
     if record.refused_by == "price":
         sentences.append(_higher_score(record))
     codes = [reason.code for reason in record.reasons]
-    if codes == ["past_due"]:
+    # what would refuse next is no reason yet: too short a history, which leaves no score, or a figure not known
+    if codes == ["past_due"] and record.score is not None and not record.unknown:
         sentences.append("Pay what is past due: that alone stands between you and a new decision by score and sales.")
     elif "past_due" in codes:
         sentences.append("Pay what is past due. It is not the only reason, so more has to change.")

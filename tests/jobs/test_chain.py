@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from conf.policy import load_policy
 from conf.settings import load_settings
 from conf.source import load_source
 from conf.world import load_world
+from jobs import replay as replaying
 from jobs.aggregate import aggregate
 from jobs.audit import audit
 from jobs.daily import daily
@@ -30,10 +32,12 @@ from jobs.decide import decide
 from jobs.features import features
 from jobs.ingest import ingest
 from jobs.lakehouse.champion import gates_of, training_of
+from jobs.lakehouse.decided import decision_of
 from jobs.lakehouse.lake import Lake
 from jobs.pages.html import to_html
 from jobs.promote import promote
-from jobs.record import first_with, record
+from jobs.record import first_with, record, record_of
+from jobs.replay import replay
 from jobs.score import score
 from jobs.simulate import simulate
 from jobs.status import status
@@ -42,6 +46,7 @@ from jobs.training_set import training_set_by_cohorts
 from ml.fitting import Plan
 from ml.gates import PASS
 from ml.pipeline import Boosting
+from ml.registry import load
 from tests.browser import chromium, fits, mlflow_server
 from tests.conftest import PROJECT, SMALL, lake_at
 from tests.oracle.test_features_against_duckdb import rebuilt, rows_of
@@ -162,6 +167,32 @@ def test_scores_add_up_and_decisions_name_what_they_rest_on(lake: Lake) -> None:
     told = [(row["kind"], row["approver"], row["trainer"], row["previous_version"]) for row in signed]
     assert told == [("promotion", "officer", "trainer", None)]
     assert {given["gate"]: given["reason"] for given in signed[0]["overrides"]} == overrides_for(lake, 1)
+
+
+def test_a_decision_made_again_from_what_it_rests_on_is_the_same(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    of_day = lake.read(DECISIONS).filter(F.col("as_of") == F.lit(AS_OF))
+    firsts = of_day.groupBy("outcome").agg(F.min("decision_id")).orderBy("outcome").collect()
+    assert firsts
+    for outcome, decision in firsts:
+        told = replay(lake, decision, AS_OF)
+        assert (told.values["outcome"], told.values["model"]) == (outcome, "seller-credit 1")
+        assert (told.values["columns that differ"], told.failure) == (0, "")
+        assert told.values["columns compared"] == len(DECISIONS.names) + len(SCORES.names) - 1
+    assert record_of(lake, *decision_of(lake, firsts[0][1], None)).lineage["decision"] == firsts[0][1]
+    with pytest.raises(UserError, match=f"{firsts[0][1]}: no decision of this id as of {TODAY} in"):
+        replay(lake, firsts[0][1], TODAY)
+
+    decided_by, row = decision_of(lake, firsts[0][1], AS_OF)
+    edited = {**row, "pd": row["pd"] + 1e-16, "drawable_fen": row["drawable_fen"] + 1}
+    assert edited["pd"] != row["pd"]
+    monkeypatch.setattr(replaying, "decision_of", lambda *_: (decided_by, edited))
+    told = replay(lake, firsts[0][1], AS_OF)
+    assert told.failure == f"{firsts[0][1]} comes out otherwise in decision.pd, decision.drawable_fen"
+    assert told.lines[1] == f"decision.drawable_fen: was {row['drawable_fen'] + 1}, is {row['drawable_fen']}"
+    another = replace(load(lake.settings.mlflow.tracking_uri, "seller-credit", 1), run_id="f" * 32)
+    monkeypatch.setattr(replaying, "load", lambda *_: another)
+    with pytest.raises(UserError, match="has another model under that number"):
+        replay(lake, firsts[0][1], AS_OF)
 
 
 def test_no_outcome_of_the_training_rows_was_known_later_than_the_training_day(lake: Lake) -> None:

@@ -16,7 +16,7 @@ from jobs import promote as promotion
 from jobs import score as scoring
 from jobs.decide import _basis, _grades_mean_the_same, decide
 from jobs.lakehouse.champion import PROMOTION, ROLLBACK, champion, champions, gates_now, signed_run
-from jobs.lakehouse.decided import policy_of
+from jobs.lakehouse.decided import model_for, policy_of
 from jobs.lakehouse.lake import Lake
 from jobs.promote import promote, roll_back
 from jobs.review import review
@@ -288,6 +288,38 @@ def test_no_offer_is_made_by_a_version_that_nobody_signed(spark: SparkSession, t
     # a day that it decided, again
     scored(lake, 2, f"{2:032x}", DAY, "features-2")
     assert decide(lake, DAY, POLICY).values["decisions"] == 0
+
+
+def test_a_day_worked_again_after_a_promotion_gets_the_answer_that_was_given(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = lake_at(spark, tmp_path)
+    trained(lake, 1, GOOD)
+    trained(lake, 2, compared(GOOD, 1))
+    publish(lake, "audit", "set-1", {"checks": 5, "leaks": 0, "rows": 1000}, {})
+    promote(lake, "1", "Li Wei", {}, NOON)
+    the_day_after = DAY + timedelta(days=1)
+    for day in (DAY, the_day_after):
+        scored(lake, 1, f"{1:032x}", day)
+        decide(lake, day, POLICY)
+    assert model_for(lake, DAY) == model_for(lake, the_day_after) == (1, f"{1:032x}")
+    promote(lake, "2", "Li Wei", {}, NOON)
+    assert model_for(lake, DAY) == (1, f"{1:032x}")
+    # the newest day decided, and one that was never decided, are the champion's
+    assert model_for(lake, the_day_after) == model_for(lake, DAY - timedelta(days=1)) == (2, f"{2:032x}")
+
+    # while the score waits for the lock
+    publish(lake, "features", f"as_of={the_day_after}", {}, {})
+    opened = Lake.run
+
+    def after_a_roll_back(self: Lake, step: str, *rest: Any) -> Any:
+        if step == "score":
+            roll_back(Lake(spark, lake.settings), "Li Wei", "it ranks worse", NOON)
+        return opened(self, step, *rest)
+
+    monkeypatch.setattr(Lake, "run", after_a_roll_back)
+    with pytest.raises(StepFailure, match="another version became champion meanwhile. Run this again."):
+        score(lake, the_day_after)
 
 
 def test_a_day_rests_on_what_stands_when_it_is_decided(

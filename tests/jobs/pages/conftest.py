@@ -51,6 +51,7 @@ def offered() -> CreditRecord:
         refused_by=None,
         score=Score(0.0096, TOTAL, TOTAL, BASE, JUST_QUALIFY, 4, 4, None, figures),
         reasons=(Reason("score", "refunds", "refund_rate_90d", -12.3),),
+        unknown=(),
         terms=(
             LimitTerm("share_of_sales", 11_111_103),
             LimitTerm("smallest_blocks", 9_000_050),

@@ -51,6 +51,7 @@ def rows(record):
         "previous_grade": None,
         "break_even_daily_rate": whole.break_even_daily_rate,
         "reasons": [{"code": "score", "family": "refunds", "feature": "refund_rate_90d", "points": -12.3}],
+        "unknown": [],
         **{name: getattr(offer, name) for name in offer.__dataclass_fields__},
         **{term.column: {given.name: given.fen for given in whole.terms}[term.name] for term in TERMS},
     }

@@ -290,7 +290,13 @@ def test_a_late_payer_is_told_so_and_what_ends_it(refused):
     assert wording.deciding_reason(late) == (
         "A payment is 12 days past due, and nothing more is lent until it is paid. The score did not decide this."
     )
-    assert len(wording.what_would_help(late)) == 1
+    assert wording.what_would_help(late) == [
+        "Pay what is past due: that alone stands between you and a new decision by score and sales."
+    ]
+    too_new = refused("decline", "past_due", "past_due", facts={"days_past_due": 12, "history_days": 40}, score=None)
+    not_told = refused("decline", "past_due", "past_due", facts={"days_past_due": 12}, unknown=("affordable",))
+    for more in (too_new, not_told):
+        assert "not the only reason" in wording.what_would_help(more)[0]
     both = refused("decline", "shop_closed", "shop_closed", "past_due", facts={"days_past_due": 1})
     assert "not the only reason" in wording.what_would_help(both)[0]
     assert wording.deciding_reason(both).count("The score did not decide this.") == 2
