@@ -117,7 +117,7 @@ def ways_of_trees(rows: DataFrame, held: DataFrame, inputs: Inputs) -> Iterator[
         context.setCheckpointDir(folder)
         for turn in range(2):
             for name, (boosting, partitions, extra) in ways.items():
-                trees = classifier(boosting)
+                trees = classifier(boosting, inputs.rows)
                 wanted = {"checkpointInterval": -1, **extra}
                 with prepared(rows, preparation, inputs, partitions) as vectors:
                     began = time.monotonic()

@@ -1,5 +1,6 @@
 """New bronze -> silver, an arrival day at a time: day tiles, buyers, items, payees, balances, loan book, groups."""
 
+import json
 import re
 import sys
 from collections import Counter
@@ -16,6 +17,7 @@ from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake, Run, by_arrival_month, in_clause
 from transforms.features.states.balances import LOOK_BACK_DAYS
 from transforms.groups.groups import seller_groups
+from transforms.tables import measures
 from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS, SELLERS
 from transforms.tables.silver import (
     LOAN_BOOK,
@@ -55,11 +57,8 @@ def aggregate(lake: Lake, through: date | None, today: date | None = None) -> Re
         if through is None and last is not None and today is not None and last >= today:
             last = today - timedelta(days=1)
             lines = [f"closed no further than {last}: {today} is not over, and what arrived on it stays open"]
-        if closed is None and through is not None and _newest(orders, payments, loans, run.read(SELLERS)) is None:
-            raise UserError(
-                f"{lake.root}: nothing has been taken in yet: to close its days now would make all of history news of"
-                " the first day after. Run `seller-credit ingest` first"
-            )
+        if closed is None and through is not None:
+            _require_news(lake, through, orders, payments, loans, run.read(SELLERS))
         if last is None or (closed is not None and last <= closed):
             return Report("aggregate", {"closed through": closed, **added}, lines=[*lines, "nothing new to close"])
 
@@ -83,16 +82,34 @@ def aggregate(lake: Lake, through: date | None, today: date | None = None) -> Re
         run.append(LOAN_BOOK, _arrived(loan_states(touched_loans), closed, last).hint("rebalance"))
         run.append(SELLER_ITEM_DAY, by_arrival_month(item_days(new_orders), "event_day", "seller_id"))
         run.append(SELLER_PAYEE_DAY, by_arrival_month(payee_days(news(payments)), "event_day", "seller_id"))
-        balances = day_balances(_of_days_in_the_news(payments, closed, last))
+        few = run.rows_written(SELLER_DAY) <= MOST_BROADCAST_PAIRS
+        balances = day_balances(_of_days_in_the_news(payments, closed, last, few))
         run.append(SELLER_BALANCE, by_arrival_month(_arrived(balances, closed, last), "event_day", "seller_id"))
         as_of = last + timedelta(days=1)
         groups = seller_groups(run.read(SELLERS), as_of).withColumn("as_of", F.lit(as_of))
         run.replace(SELLER_GROUP, groups, f"as_of = '{as_of}'")
         run.facts = {"closed_through": str(last), "closed_from": str(closed + timedelta(days=1)) if closed else ""}
+        run.facts["measures"] = json.dumps(measures.digests())
         run.figures = {"tiles": run.rows_written(SELLER_DAY), "buyer days": run.rows_written(SELLER_BUYER_DAY)}
         run.publish()
     figures = {name: int(value) for name, value in run.figures.items()}
     return Report("aggregate", {"closed through": last, **added, **figures}, lines=lines)
+
+
+def _require_news(lake: Lake, through: date, *tables: DataFrame) -> None:
+    """Raise UserError where nothing had arrived by the first day to be closed: it would close an empty history."""
+    days = [rows.agg(F.min("arrival_day")).collect()[0][0] for rows in tables]
+    first = min((day for day in days if day is not None), default=None)
+    if first is None:
+        raise UserError(
+            f"{lake.root}: nothing has been taken in yet: to close its days now would make all of history news of"
+            " the first day after. Run `seller-credit ingest` first"
+        )
+    if through < first:
+        raise UserError(
+            f"aggregate: --through {through} is before {first}, when the first news arrived: to close no history would"
+            " make all that is yet to be taken in news of the day on which it is. Close a day that has some"
+        )
 
 
 def _add_pair_hashes(lake: Lake) -> dict[str, str]:
@@ -112,12 +129,14 @@ def _add_pair_hashes(lake: Lake) -> dict[str, str]:
 
 
 def _add_measures(lake: Lake) -> dict[str, str]:
-    """Add measures that are newer than the tiles to all that is closed; what the tiles hold stays as it is."""
-    if not lake.lacking_columns(SELLER_DAY):
+    """Add measures that are newer than the tiles to all that is closed; what the tiles hold stays as it is. Where
+    measures sum something else by now, all tiles are made anew.
+    """
+    if not lake.lacking_columns(SELLER_DAY) and not _is_of_other_measures(lake):
         return {}
     with lake.run("aggregate", "measures", {}, {}) as run:
-        closed, names = lake.closed_through(), lake.lacking_columns(SELLER_DAY)
-        if not names or closed is None:
+        closed, names, others = lake.closed_through(), lake.lacking_columns(SELLER_DAY), _is_of_other_measures(lake)
+        if closed is None or not (names or others):
             return {}
         orders, payments, loans = (
             run.read(table).filter(F.col("arrival_day") <= F.lit(closed))
@@ -126,13 +145,25 @@ def _add_measures(lake: Lake) -> dict[str, str]:
         pairs = run.read(SELLER_BUYER_DAY)
         tiles = lake.read_version(SELLER_DAY, lake.published_version(SELLER_DAY) or 0)
         buyers = _of_buyers(buyer_changes(pairs, pairs.limit(0)), active_day_changes(pairs, tiles.limit(0)))
-        gained = seller_days(orders, payments, loans, buyers).select(*KEY, *names)
-        rows = tiles.join(gained, list(KEY), "left").na.fill(0, names)
+        rows = seller_days(orders, payments, loans, buyers)
+        if not others:
+            rows = tiles.join(rows.select(*KEY, *names), list(KEY), "left").na.fill(0, names)
         run.rewrite(SELLER_DAY, in_event_order(rows))
-        run.facts = _closing_nothing(closed)
+        run.facts = _closing_nothing(closed) | {"measures": json.dumps(measures.digests())}
         run.figures = {"tiles": run.rows_written(SELLER_DAY)}
         run.publish()
-    return {"measures added": ", ".join(names)}
+    return (
+        {"tiles made anew": "by measures that sum something else now"}
+        if others
+        else {"measures added": ", ".join(names)}
+    )
+
+
+def _is_of_other_measures(lake: Lake) -> bool:
+    """Whether a measure summed something else when the tiles were made; not known of tiles that do not tell."""
+    told = [run.facts["measures"] for run in lake.runs() if run.step == "aggregate" and "measures" in run.facts]
+    then, now = json.loads(told[-1]) if told else {}, measures.digests()
+    return any(now.get(name, word) != word for name, word in then.items())
 
 
 def _add_items(lake: Lake) -> dict[str, str]:
@@ -204,10 +235,11 @@ def _newest(*events: DataFrame) -> date | None:
     return max((day for day in days if day is not None), default=None)
 
 
-def _of_days_in_the_news(payments: DataFrame, closed: date | None, last: date) -> DataFrame:
+def _of_days_in_the_news(payments: DataFrame, closed: date | None, last: date, few: bool) -> DataFrame:
     """News of payments, with what was known before of the same sellers and event days, as far as a feature looks back.
 
-    Of an event day that was not over at the last closing all is news.
+    Of an event day that was not over at the last closing all is news. The sellers and days of a `few` are sent to every
+    task.
     """
     known = payments.filter(F.col("arrival_day") <= F.lit(last))
     if closed is None:
@@ -215,10 +247,12 @@ def _of_days_in_the_news(payments: DataFrame, closed: date | None, last: date) -
     oldest = closed - timedelta(days=LOOK_BACK_DAYS)
     news = _arrived(payments, closed, last).filter(F.col("event_day") >= F.lit(oldest))
     days = news.filter(F.col("event_day") <= F.lit(closed)).select("seller_id", "event_day").distinct()
+    # a feed that is connected later may bring all of its history as one day's news
+    days = F.broadcast(days) if few else days
     # nothing arrives before its event day
     reach = (F.col("arrival_month") >= F.lit(f"{oldest:%Y-%m}")) & (F.col("event_day") >= F.lit(oldest))
     before = known.filter(reach & (F.col("arrival_day") <= F.lit(closed)))
-    return news.unionByName(before.join(F.broadcast(days), ["seller_id", "event_day"], "left_semi"))
+    return news.unionByName(before.join(days, ["seller_id", "event_day"], "left_semi"))
 
 
 def _arrived(rows: DataFrame, closed: date | None, last: date) -> DataFrame:

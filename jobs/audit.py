@@ -9,10 +9,11 @@ import click
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from conf.errors import StepFailure, UserError
+from conf.errors import StepFailure
 from conf.outcome import definition_from_json
 from jobs.lakehouse.command import Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake, Published, Run
+from jobs.lakehouse.training_sets import training_set_of
 from ml.single_features import MOST_AUC, single_feature_aucs
 from transforms.features import catalogue
 from transforms.features.catalogue import CATALOGUE, MODEL_INPUTS
@@ -32,7 +33,6 @@ from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS, 
 from transforms.tables.gold import OUTCOMES, TRAINING_SET
 from transforms.windows.asked import EverySeller
 
-NEWEST = "newest"
 CLEAN, LEAK = "clean", "leak"
 
 
@@ -41,7 +41,7 @@ def audit(lake: Lake, training_set: str, days: int) -> Report:
 
     Features of `days` of its as-of days are rebuilt from a ledger with a poisoned future; the rest is of all rows.
     """
-    made_by = _set(lake, training_set)
+    made_by = training_set_of(lake, training_set)
     identity = {"training_set": made_by.run_id, "days": days, "catalogue": catalogue.digest()}
     with lake.run("audit", made_by.run_id, identity, {"set": training_set, "days": days}) as run:
         published = run.already_published
@@ -80,16 +80,6 @@ def audit(lake: Lake, training_set: str, days: int) -> Report:
         {"training set": made_by.run_id, **({"published already by": published.run_id} if published else {})},
         (("check", "verdict", "found"), list(checks)),
     )
-
-
-def _set(lake: Lake, wanted: str) -> Published:
-    sets = [run for run in lake.runs() if run.step == "training-set"]
-    if not sets:
-        raise UserError(f"{lake.root}: no training set is published. Run `seller-credit training-set` first.")
-    found = [run for run in sets if wanted in (NEWEST, run.run_id)]
-    if not found:
-        raise UserError(f"training set {wanted}: there is none; known: {', '.join(run.run_id for run in sets)}")
-    return found[-1]
 
 
 def _days_with_most_rows(rows: DataFrame, days: int) -> dict[date, int]:

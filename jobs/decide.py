@@ -48,7 +48,7 @@ def decide(lake: Lake, as_of: date, policy: Policy) -> Report:
             "earlier_run_id": basis.earlier.run_id if basis.earlier else "",
         }
         run.publish()
-    lines = _of_another_horizon(lake, basis.scored_by, policy)
+    lines = [*_of_another_horizon(lake, basis.scored_by, policy), *_of_another_policy(lake, basis.scored_by, policy)]
     return Report("decide", {"as of": as_of, **{name: int(value) for name, value in run.figures.items()}}, lines=lines)
 
 
@@ -59,6 +59,19 @@ def _of_another_horizon(lake: Lake, scored_by: Published, policy: Policy) -> lis
         return []
     what = f"of draws in {told} days" if told else "of the outcome that its source gave, and of no days"
     return [f"policy {policy.name} prices {wanted} days, and the model's probability is {what}: see price.horizon_days"]
+
+
+def _of_another_policy(lake: Lake, scored_by: Published, policy: Policy) -> list[str]:
+    """A line where the version's gates went by the cut-off or the grades of another policy."""
+    made_by = scored_by.facts["model_run_id"]
+    trainings = (run for run in reversed(lake.runs()) if run.step == "train")
+    judged_by = next((run.facts.get("policy") for run in trainings if run.facts.get("mlflow_run") == made_by), None)
+    if judged_by is None or judged_by.split()[-1] == policy.digest()[:12]:
+        return []
+    return [
+        f"the gates of {scored_by.facts['model_name']} {scored_by.facts['model_version']} (grades, adverse impact) were"
+        f" judged by policy {judged_by}, and this is {policy.name} {policy.version} {policy.digest()[:12]}"
+    ]
 
 
 def _basis(lake: Lake, as_of: date, policy: Policy) -> Basis:

@@ -31,11 +31,12 @@ from transforms.windows.advance import sums_of
 from transforms.windows.asked import EverySeller
 
 
-def features(lake: Lake, as_of: date, mode: str = "advance") -> Report:
+def features(lake: Lake, as_of: date, mode: str = "advance", again: bool = False) -> Report:
     """Publish the features of every seller known before `as_of`; needs the day before it closed.
 
     By `advance` they are carried on from the newest day before, over as many days as there are between; where there is
-    none they are swept, as are the sums that this day's state does not have yet.
+    none they are swept, as are the sums that this day's state does not have yet. A day that is published stays as it
+    is, unless it is to be worked out `again`: then no state that is held is relied upon.
     """
     lake.require_closed(as_of)
     lake.require_as_published(*SILVER, SELLER_FEATURES, WINDOW_STATE)
@@ -46,11 +47,11 @@ def features(lake: Lake, as_of: date, mode: str = "advance") -> Report:
     }
     with lake.run("features", f"as_of={as_of}", identity, {"as_of": as_of, "mode": mode}) as run:
         published = run.already_published
-        if published is not None:
+        if published is not None and not again:
             return Report("features", {"as of": as_of, "published already by": published.run_id})
         silver = Silver(*map(run.read, SILVER))
         run.facts = {"mode": mode, "catalogue": catalogue.digest(), "news": lake.news_digest(as_of)}
-        rows = _advanced(run, silver, as_of) if mode == "advance" else _from_scratch(run, silver, as_of, mode)
+        rows = _advanced(run, silver, as_of, again) if mode == "advance" else _from_scratch(run, silver, as_of, mode)
         slice_ = f"as_of = '{as_of}' and run_id = '{run.run_id}'"
         run.replace(SELLER_FEATURES, rows.withColumn("run_id", F.lit(run.run_id)), slice_)
         run.figures |= {"sellers": run.rows_written(SELLER_FEATURES), "features": len(catalogue.CATALOGUE)}
@@ -59,9 +60,9 @@ def features(lake: Lake, as_of: date, mode: str = "advance") -> Report:
     return Report("features", {"as of": as_of, **told, **{name: int(value) for name, value in run.figures.items()}})
 
 
-def _advanced(run: Run, silver: Silver, as_of: date) -> DataFrame:
+def _advanced(run: Run, silver: Silver, as_of: date, again: bool) -> DataFrame:
     lake, wanted = run.lake, wanted_sums()
-    held = newest_state(lake, as_of)
+    held = None if again else newest_state(lake, as_of)
     if held is None:
         _require_history(silver, as_of)
     states = run.read(WINDOW_STATE)
@@ -108,9 +109,12 @@ def _require_history(silver: Silver, as_of: date) -> None:
     default="advance",
     help="advance: carry on from the last day's sums; sweep: from all day tiles; rebuild: from raw events, to check.",
 )
+@click.option("--again", is_flag=True, help="Also where the day is published: work it out anew, from all day tiles.")
 @click.option("--explain", "feature", metavar="NAME", help="Publish nothing: show one seller's feature, and why.")
 @click.option("--seller", metavar="ID", help="Whose feature to explain.")
-def command(invocation: Invocation, as_of: date, mode: str, feature: str | None, seller: str | None) -> Report:
+def command(
+    invocation: Invocation, as_of: date, mode: str, again: bool, feature: str | None, seller: str | None
+) -> Report:
     """Publish every seller's features as of a day.
 
     A day costs what it brought, what leaves its windows, and a row a seller, however long the history. Days left out
@@ -121,7 +125,7 @@ def command(invocation: Invocation, as_of: date, mode: str, feature: str | None,
         raise UserError("features: --explain NAME and --seller ID go together")
     if feature is not None and seller is not None:
         return explain(invocation.lake(), feature, seller, as_of)
-    return features(invocation.lake(), as_of, mode)
+    return features(invocation.lake(), as_of, mode, again)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,11 @@ from jobs.lakehouse.champion import PROMOTION, ROLLBACK, champions, gates_of, pr
 from jobs.lakehouse.command import Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake, Published, Run, schema_of
 from ml.gates import PASS, Gate
-from ml.registry import CHAMPION, alias, check, resolve, run_of, set_champion
+from ml.registry import CHAMPION, alias, check, resolve, run_of, set_champion, tag_of
 from transforms.tables.gold import SIGNOFFS
+
+SIGNED_OFF = "signed_off"
+"""The tag of a version that says who signed it off last, by which run."""
 
 
 def promote(lake: Lake, version: str, approver: str, overrides: Mapping[str, str], signed_at: datetime) -> Report:
@@ -219,28 +222,31 @@ def _sign(
         ) from None
 
 
-def _let_the_alias_follow(lake: Lake) -> bool:
-    """Point the registry's alias, and the tags of the version, at the newest sign-off; whether they lagged behind."""
+def _let_the_alias_follow(lake: Lake) -> None:
+    """Point the registry's alias, and the tags of the version, at the newest sign-off.
+
+    The alias may have been there before, by hand or by a sign-off with other overrides: the tags tell which it is.
+    """
     last = lake.last_run("promote")
     if last is None:
-        return False
+        return
     registry = lake.settings.mlflow
     version = int(last.facts["model_version"])
-    if alias(registry.tracking_uri, registry.model, CHAMPION) == version:
-        return False
+    is_there = alias(registry.tracking_uri, registry.model, CHAMPION) == version
+    if is_there and last.run_id in tag_of(registry.tracking_uri, registry.model, version, SIGNED_OFF):
+        return
     made_by = run_of(registry.tracking_uri, registry.model, version)
     if made_by is None or made_by != last.facts.get("mlflow_run", made_by):
         # deleted since, or another has its number now: what is signed next takes its place
-        return False
+        return
     signed = lake.read(SIGNOFFS).filter(F.col("run_id") == last.run_id).collect()[0].asDict(recursive=True)
     set_champion(registry.tracking_uri, registry.model, version, _tags(signed))
-    return True
 
 
 def _tags(signed: Mapping[str, Any]) -> dict[str, str]:
     at = signed["signed_at"].astimezone(UTC)  # told in the machine's zone
     by = f"{signed['kind']} by {signed['approver']}, {at:%Y-%m-%d %H:%M} UTC ({signed['run_id']})"
-    tags = {"signed_off": by}
+    tags = {SIGNED_OFF: by}
     if signed["reason"]:
         tags["rollback_reason"] = f"from version {signed['previous_version']}: {signed['reason']}"
     return tags | {f"override.{given['gate']}": given["reason"] for given in signed["overrides"]}

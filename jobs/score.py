@@ -7,7 +7,7 @@ import click
 from pyspark.sql import functions as F
 
 from conf.errors import StepFailure, UserError
-from jobs.lakehouse.champion import features_gone
+from jobs.lakehouse.champion import features_lost
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
 from jobs.lakehouse.decided import model_for, scores_by
 from jobs.lakehouse.lake import Lake
@@ -78,8 +78,7 @@ def _require_signed(loaded: Loaded, signed: str | None) -> None:
 def _require_match(loaded: Loaded) -> None:
     """Raise UserError where a version wants features that there are no more, or could not say why."""
     version = f"model version {loaded.version}"
-    gone = features_gone(loaded, SELLER_FEATURES)
-    problems = [f"{version} wants feature {name}, which the catalogue no longer has" for name in gone]
+    problems = [f"{version} wants feature {lost}" for lost in features_lost(loaded, SELLER_FEATURES)]
     if not loaded.reference:
         problems.append(f"{version} has no exact reasons: no seller could be told why")
     if problems:

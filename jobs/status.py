@@ -92,7 +92,7 @@ def cost(lake: Lake, plot: Path | None) -> Report:
 
 
 def _of(run: Published, name: str, unit: float, digits: int | None = None) -> float | None:
-    return None if run.cost is None else round(run.cost[name] / unit, digits)
+    return None if run.cost is None or name not in run.cost else round(run.cost[name] / unit, digits)
 
 
 def _forgotten(run: Published) -> str | None:
@@ -136,7 +136,11 @@ def _in_words(run: Published) -> str:
 
 @step("status", "seller-credit status --cost --plot cost.png")
 @click.option("--cost", "of_cost", is_flag=True, help="What each run read, shuffled, wrote and took, oldest first.")
-@click.option("--plot", type=click.Path(path_type=Path), help="With --cost: draw the trend into this PNG file.")
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    help="With --cost: draw the trend into this PNG file.",
+)
 def command(invocation: Invocation, of_cost: bool, plot: Path | None) -> Report:
     """Show what is published on a lake: every run, what it made, and how long it took."""
     if plot is not None and not of_cost:

@@ -20,10 +20,11 @@ from pyspark.sql import functions as F
 from conf.errors import StepFailure, UserError
 from conf.outcome import OutcomeDefinition, definition_from_json
 from conf.policy import Policy, load_policy
-from jobs.lakehouse.champion import champions, features_gone, gates_now, signed_run, training_of
+from jobs.lakehouse.champion import champions, features_lost, gates_now, signed_run, training_of
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake, Published, Run, code_version
 from jobs.lakehouse.secret import pseudonym_key
+from jobs.lakehouse.training_sets import NEWEST, training_set_of
 from jobs.pages.wording import smallest_score_offered
 from ml.algorithms import ALGORITHMS, name_of, packages_of, settings_of
 from ml.card.card import Card, plots_of, to_html, to_markdown
@@ -32,7 +33,19 @@ from ml.findings import Champion, Findings, figures_of, findings, spread_in_word
 from ml.fitting import Fitted, Plan, fitted, problems_of
 from ml.gates import too_few_bads
 from ml.pipeline import SMALL_SAMPLE, Boosting, UnfitError
-from ml.registry import Delta, Evidence, Loaded, check, load, register, run_of
+from ml.registry import (
+    CHALLENGER,
+    Delta,
+    Evidence,
+    Loaded,
+    alias,
+    check,
+    load,
+    register,
+    run_of,
+    set_challenger,
+    withdraw,
+)
 from ml.tuning import Tuning, tuned
 from transforms.features import catalogue
 from transforms.features.catalogue import BY_NAME, MODEL_INPUTS
@@ -46,16 +59,22 @@ CALIBRATION_FOLDS = 3
 TOP_FEATURES = 10
 
 
-def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
-    """Train on the newest training set, register the version as challenger, and publish its figures.
+def train(lake: Lake, plan: Plan, trainer: str, policy: Policy, training_set: str = NEWEST) -> Report:
+    """Train on a training set, register the version, publish its figures, and make it the challenger.
 
-    Raises UserError, before anything is fitted, where the registry cannot be used or the rows cannot carry a model.
+    Raises UserError, before anything is fitted, where the set is of another catalogue, the registry cannot be used or
+    the rows cannot carry a model.
     """
     settings = lake.settings.mlflow
-    made_by = _training_set(lake)
+    made_by = training_set_of(lake, training_set)
+    if made_by.facts["sample"] == BEHAVIOURAL:
+        raise UserError(
+            f"train: {made_by.run_id} is of the behavioural sample: no PD at origination can be learned of it"
+        )
+    _require_same_features(made_by)
     # one of another release is told before anything is fitted
     definition = _definition(made_by)
-    check(settings.tracking_uri)
+    check(settings.tracking_uri, settings.experiment)
     key = pseudonym_key(lake)
     newest_features = _newest_features(lake)
     request = _request(made_by, plan, policy, trainer, newest_features)
@@ -64,7 +83,7 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
     standing = champions(lake)
     training = training_of(lake, standing[-1], signed_run(lake)) if standing else None
     if training is not None and training.facts["request"] == asked and _is_registered(lake, training):
-        return _published_before(training)
+        return _published_before(lake, training)
     identity = request | {"champion": standing[-1] if standing else None}
     arguments = {
         "algorithm": name_of(plan.algorithm),
@@ -77,7 +96,7 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
     with lake.run("train", settings.model, identity, arguments) as run:
         published = run.already_published
         if published is not None and _is_registered(lake, published):
-            return _published_before(published)
+            return _published_before(lake, published)
         champion, unjudged = _champion(lake)
         rows = run.read(TRAINING_SET).filter(F.col("training_set") == made_by.run_id)
         # every one of the fits reads them again
@@ -86,7 +105,7 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
             problems = problems_of(rows, MODEL_INPUTS, plan)
             if problems:
                 raise UserError([f"train: {problem}" for problem in problems])
-            rival, incomparable = _rival(lake, champion, rows, plan)
+            rival, incomparable = _rival(lake, champion, rows, plan, _definition_in_words(made_by))
             tuning = None
             if plan.tries and plan.trained_on is not None:
                 tuning = tuned(rows, MODEL_INPUTS, plan.algorithm, plan.tries, plan.trained_on)
@@ -104,6 +123,7 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
                 )
                 found = _under_pseudonyms(found, key)
                 figures = figures_of(found, champion.version if champion else None)
+                figures["cut_off_score"] = smallest_score_offered(policy)
                 facts = _facts(plan, made_by, policy)
                 since = unjudged or [*_since(lake, champion, fit, facts), *incomparable]
                 card = _card(run, fit, found, plan, facts, figures, made_by, definition, trainer, since, tuning)
@@ -128,8 +148,23 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy) -> Report:
             "draw_days": str(definition.draw_days) if definition else "",
             **facts,
         }
-        run.publish()
+        try:
+            run.publish()
+        except BaseException:
+            # nobody could judge it: its figures are in no table
+            withdraw(settings.tracking_uri, settings.model, version)
+            raise
+        set_challenger(settings.tracking_uri, settings.model, version)
     return _report(found, fit, f"{settings.model} {version}", card)
+
+
+def _require_same_features(made_by: Published) -> None:
+    """Raise UserError where the features of a set are not those that sellers will be scored by."""
+    if made_by.facts["catalogue"] != catalogue.digest():
+        raise UserError(
+            f"train: training set {made_by.run_id} was made by another catalogue of features: what it calls by a name"
+            " may not be what sellers are scored by. Run `seller-credit training-set` again"
+        )
 
 
 def _request(
@@ -221,16 +256,12 @@ def _is_registered(lake: Lake, training: Published) -> bool:
     return run_of(settings.tracking_uri, settings.model, version) == training.facts["mlflow_run"]
 
 
-def _published_before(run: Published) -> Report:
+def _published_before(lake: Lake, run: Published) -> Report:
+    settings, version = lake.settings.mlflow, int(run.facts["model_version"])
+    # the newest training, killed before it could be named: the challenger is the one before it
+    if run == lake.last_run("train") and alias(settings.tracking_uri, settings.model, CHALLENGER) != version:
+        set_challenger(settings.tracking_uri, settings.model, version)
     return Report("train", {"published already by": run.run_id, "version": run.facts["model_version"]})
-
-
-def _training_set(lake: Lake) -> Published:
-    """The newest set that a PD can be learned from: the behavioural one answers another question."""
-    for run in reversed(lake.runs()):
-        if run.step == "training-set" and run.facts["sample"] != BEHAVIOURAL:
-            return run
-    raise UserError(f"{lake.root}: no training set is published. Run `seller-credit training-set` first.")
 
 
 def _champion(lake: Lake) -> tuple[Loaded | None, list[str]]:
@@ -249,14 +280,15 @@ def _champion(lake: Lake) -> tuple[Loaded | None, list[str]]:
         loaded = load(settings.tracking_uri, settings.model, number)
     except UserError as error:
         return None, [f"The champion, version {number}, cannot be loaded, and was not judged: {error}"]
-    gone = features_gone(loaded, TRAINING_SET)
-    if gone:
-        told = f"The champion, version {number}, wants features that there are no more, and was not judged"
-        return None, [f"{told}: {', '.join(gone)}."]
+    lost = features_lost(loaded, TRAINING_SET)
+    if lost:
+        return None, [f"The champion, version {number}, wants features that it cannot have: {'; '.join(lost)}."]
     return loaded, []
 
 
-def _rival(lake: Lake, champion: Loaded | None, rows: DataFrame, plan: Plan) -> tuple[Champion | None, list[str]]:
+def _rival(
+    lake: Lake, champion: Loaded | None, rows: DataFrame, plan: Plan, definition: str
+) -> tuple[Champion | None, list[str]]:
     """The champion as far as it can be judged on cohorts that it did not train on, and on what it cannot, with why."""
     if champion is None:
         return None, []
@@ -265,7 +297,10 @@ def _rival(lake: Lake, champion: Loaded | None, rows: DataFrame, plan: Plan) -> 
         return None, [
             f"{its} was not judged: no cohort of a cross-validated version is later than all that trained it."
         ]
-    told = training_of(lake, champion.version, signed_run(lake)).arguments.get("trained_on")
+    training = training_of(lake, champion.version, signed_run(lake))
+    learned, told = training.facts.get("definition", definition), training.arguments.get("trained_on")
+    if learned != definition:
+        return None, [f"{its} learned another outcome ({learned}), and was not judged by this one ({definition})."]
     if told is None:
         return None, [f"{its} was cross-validated on all rows of its set, and was not judged: it trained on them."]
     trained_on = date.fromisoformat(told)
@@ -463,7 +498,10 @@ def _evidence(
             **tables,
         },
         documents={
-            "features.json": {"features": list(fit.inputs.features)},
+            "features.json": {
+                "features": list(fit.inputs.features),
+                "digests": {name: catalogue.digest_of(name) for name in fit.inputs.features},
+            },
             "reference.json": found.reference.to_dict() if found.reference else {},
         },
         tables=[
@@ -516,7 +554,12 @@ def _report(found: Findings, fit: Fitted, version: str, card: Card) -> Report:
     ]
     return Report(
         "train",
-        {"registered": version, "algorithm": card.algorithm, "features": len(fit.inputs.features)},
+        {
+            "registered": version,
+            "algorithm": card.algorithm,
+            "features": len(fit.inputs.features),
+            **{name: card.trained[name] for name in ("training set", "outcome definition")},
+        },
         (
             ("sample", "rows", "bads", "AUC (95 % interval)", "KS", "AUC of the scorecard", "observed / expected"),
             table,
@@ -525,7 +568,7 @@ def _report(found: Findings, fit: Fitted, version: str, card: Card) -> Report:
             *([card.too_few_bads] if card.too_few_bads else []),
             *([card.spread] if card.spread else []),
             *([card.tuning.in_words()] if card.tuning else []),
-            "Features that carry it (mean size of their points):",
+            f"Features that carry it ({found.importance_is}):",
             *lines,
         ],
     )
@@ -541,7 +584,7 @@ _CROSS = re.compile(r"^([1-9][0-9]?)x([1-9][0-9]?)$")
 @click.option("--cross-validate", metavar="REPEATSxFOLDS", help="Where outcomes are few: 5x5. Instead of --trained-on.")
 @click.option("--trainer", required=True, help="Who trains it; another person must promote it.")
 @click.option("--algorithm", type=click.Choice(list(ALGORITHMS)), default="gbt", help="What is fitted.")
-@click.option("--trees", type=click.IntRange(1, 1000), help="Boosted trees [default: 25; 20 with --cross-validate].")
+@click.option("--trees", type=click.IntRange(1, 1000), help="Boosted trees [default: 40; 20 with --cross-validate].")
 @click.option(
     "--tune",
     type=click.IntRange(1, 100),
@@ -549,6 +592,7 @@ _CROSS = re.compile(r"^([1-9][0-9]?)x([1-9][0-9]?)$")
     help="First try N other settings, on cohorts that are later than the outcomes they are fitted on.",
 )
 @click.option("--policy", default="standard", metavar="NAME_OR_FILE", help="Policy whose cut-off the reasons refer to.")
+@click.option("--training-set", default=NEWEST, metavar="SET", help="Id of the set that it learns from.")
 def command(
     invocation: Invocation,
     trained_on: date | None,
@@ -558,8 +602,9 @@ def command(
     trees: int | None,
     tune: int | None,
     policy: str,
+    training_set: str,
 ) -> Report:
-    """Train a model on the newest training set and register it in MLflow as the challenger, with its card.
+    """Train a model on a training set and register it in MLflow as the challenger, with its card.
 
     Trees are boosted on all rows whose outcome was known by the day of training; their calibration is fitted on margins
     that trees of the other folds gave. A connected group is never in two folds.
@@ -584,7 +629,7 @@ def command(
         raise UserError(f"--trees: a {algorithm} has none")
     plan = Plan(chosen, trained_on, folds, repeats, tune or 0)
     rules = load_policy(policy)
-    return train(invocation.lake(), plan, trainer, rules)
+    return train(invocation.lake(), plan, trainer, rules, training_set)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def fit(rows: DataFrame, inputs: Inputs, algorithm: Algorithm) -> PipelineModel:
     with prepared(decided, preparation, inputs, algorithm.partitions) as vectors:
         if isinstance(algorithm, XGBoosting):
             return fit_xgboost(vectors, preparation, inputs, algorithm)
-        return fit_trees(vectors, preparation, algorithm)
+        return fit_trees(vectors, preparation, algorithm, inputs.rows)
 
 
 ALGORITHMS: Mapping[str, Algorithm] = {

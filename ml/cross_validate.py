@@ -78,6 +78,14 @@ def calibrated_by_others(outside: DataFrame, folds: int, repeats: int) -> DataFr
     )
 
 
+def baseline_calibration(outside: DataFrame) -> tuple[float, float]:
+    """Intercept and slope of the scorecard's calibration, on rows that scorecards of the other folds judged: as the
+    model's. Uncalibrated, its level would be that of the rows without the indeterminate ones, and too high by a fifth.
+    """
+    found = fit_affine(outside.withColumn(MARGIN, array_to_vector(F.array("baseline_log_odds"))))
+    return float(found.intercept), float(found.coefficients.toArray()[0])
+
+
 def _by_other_folds(outside: DataFrame, margin: Column, folds: int, repeats: int) -> Column:
     """Log-odds of a margin (a vector of one), by a calibration of it on the other folds of the row's repeat."""
     value = vector_to_array(margin)[0]

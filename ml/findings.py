@@ -130,6 +130,11 @@ class Findings:
     def judged(self) -> Sample:
         return self.samples[1]
 
+    @property
+    def importance_is(self) -> str:
+        """What the sizes in `importance` are."""
+        return "mean size of its points" if self.reference else "points between its 10 % and its 90 % value"
+
 
 def findings(
     fit: Fitted,
@@ -277,10 +282,9 @@ def _misses(judged: DataFrame) -> tuple[Miss, ...]:
 
 def _points(fit: Fitted, plan: Plan) -> tuple[tuple[str, str, int, int, float, float, float], ...]:
     if not isinstance(plan.algorithm, Scorecard):
-        return tuple(fit.scorecard.points())
-    # the model's score goes by the calibrated margin, the baseline's by its own
+        return tuple(fit.scorecard.points(*fit.baseline_calibration))
     calibration = stage_of(fit.model, GeneralizedLinearRegressionModel)
-    return tuple(fit.scorecard.points(float(calibration.coefficients[0])))
+    return tuple(fit.scorecard.points(float(calibration.intercept), float(calibration.coefficients[0])))
 
 
 def _of_inputs(expected: Mapping[str, str | None], fit: Fitted) -> dict[str, str | None]:
@@ -497,7 +501,7 @@ def tables_of(found: Findings) -> dict[str, tuple[tuple[str, ...], list[tuple[An
             (*_names(Direction), "is_reversed"),
             [(*vars(direction).values(), direction.is_reversed) for direction in found.directions],
         ),
-        "importance": (("feature", "mean_size_of_points"), list(found.importance)),
+        "importance": (("feature", found.importance_is.replace(" ", "_")), list(found.importance)),
         "scorecard": (("feature", "bin", "goods", "bads", "share_bad", "evidence", "points"), list(found.points)),
         "worst_misses": (
             _names(Miss),

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from ml.algorithms import Algorithm, fit
-from ml.cross_validate import calibrated_by_others, judged_by_both, out_of_fold
+from ml.cross_validate import baseline_calibration, calibrated_by_others, judged_by_both, out_of_fold
 from ml.pipeline import LOG_ODDS, Inputs, fit_calibration, usable_inputs, whole_model
 from ml.scorecard import FittedScorecard, Scorecard, fit_scorecard
 from ml.split import fold_of
@@ -43,6 +43,8 @@ class Fitted:
     model: PipelineModel
     inputs: Inputs
     scorecard: FittedScorecard
+    baseline_calibration: tuple[float, float]
+    """Intercept and slope by which the scorecard's margin became its `baseline_log_odds`."""
     seen: DataFrame
     """The training rows."""
     in_training: DataFrame
@@ -115,6 +117,8 @@ def fitted(rows: DataFrame, candidates: Sequence[str], plan: Plan, keep: Sequenc
     kept = [outside]
     try:
         calibration = fit_calibration(outside.filter(~F.col("is_later")))
+        intercept, slope = baseline_calibration(outside.filter(~F.col("is_later")))
+        baseline = {BASELINE_LOG_ODDS: F.lit(intercept) + F.lit(slope) * F.col(BASELINE_LOG_ODDS)}
         # with the scorecard's own settings also where it is only the baseline
         settings = plan.algorithm if isinstance(plan.algorithm, Scorecard) else Scorecard()
         decided = seen.filter(~F.col("indeterminate"))
@@ -123,7 +127,7 @@ def fitted(rows: DataFrame, candidates: Sequence[str], plan: Plan, keep: Sequenc
 
         def judged(sample: DataFrame) -> DataFrame:
             both = judged_by_both(sample.select(*keep, *inputs.features), margin, scorecard.model, inputs)
-            calibrated = calibration.transform(both)
+            calibrated = calibration.transform(both).withColumns(baseline)
             kept.append(calibrated.select(*keep, LOG_ODDS, BASELINE_LOG_ODDS).persist(StorageLevel.MEMORY_AND_DISK))
             return kept[-1]
 
@@ -131,12 +135,13 @@ def fitted(rows: DataFrame, candidates: Sequence[str], plan: Plan, keep: Sequenc
             by_others = calibrated_by_others(outside, plan.folds, plan.repeats)
         else:
             # no later row took part in the calibration
-            by_others = calibration.transform(outside.filter("is_later"))
+            by_others = calibration.transform(outside.filter("is_later")).withColumns(baseline)
         unseen_groups = by_others.select(*keep, "repeat", "fold", LOG_ODDS, BASELINE_LOG_ODDS)
         yield Fitted(
             model=whole_model(margin, calibration),
             inputs=inputs,
             scorecard=scorecard,
+            baseline_calibration=(intercept, slope),
             seen=seen,
             in_training=judged(seen),
             # the other repeats are the same rows: they tell how far the figures depend on the folds

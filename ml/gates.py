@@ -195,9 +195,12 @@ def _adverse_impact(figures: Figures) -> Gate:
             is_nobody_approved = True
             words.append(f"{by} not measured: nobody is approved in any group of {LEAST_ROWS_FOR_IMPACT} and more")
     if ratios:
+        cut_off = f" at a score of {figures['cut_off_score']:.0f}" if "cut_off_score" in figures else ""
         whose = "of all sellers" if figures.get("impact_of_all_sellers") else "of the rows judged, who were lent to"
         words.insert(
-            0, f"lowest approval rate over the highest, {whose}: {', '.join(measured)}; wants {LEAST_IMPACT_RATIO:g}"
+            0,
+            f"lowest approval rate over the highest{cut_off}, {whose}: {', '.join(measured)};"
+            f" wants {LEAST_IMPACT_RATIO:g}",
         )
     evidence = "; ".join(words)
     holds = min(ratios, default=0.0) >= LEAST_IMPACT_RATIO

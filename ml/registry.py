@@ -10,12 +10,13 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
+from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
@@ -72,24 +73,38 @@ class Loaded:
     run_id: str
     features: tuple[str, ...]
     reference: Mapping[str, Any]
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """What each feature was made of when it was trained, in one word; none of versions that do not tell."""
 
 
-def check(uri: str) -> None:
-    """Raise UserError, within seconds, where the registry does not answer: before hours of work that it should keep."""
+def check(uri: str, experiment: str | None = None) -> None:
+    """Raise UserError, within seconds, where the registry does not answer: before hours of work that it should keep.
+
+    Nor would it be kept in an experiment that was deleted.
+    """
+    found = None
     try:
         with _impatient(), _client(uri) as client:
             client.search_registered_models(max_results=1)
+            if experiment is not None:
+                found = client.get_experiment_by_name(experiment)
     except Exception as error:  # whatever a store of this kind raises: a wrong address has many faces
         raise UserError(
             f"registry {uri}: cannot be used: {_first_line(error)}. Check mlflow.tracking_uri: sqlite:///FILE, or the"
             " http(s) address of an MLflow server that is up."
         ) from None
+    if found is not None and found.lifecycle_stage != LifecycleStage.ACTIVE:
+        raise UserError(
+            f"registry {uri}: experiment {experiment} was deleted. Bring it back (`mlflow experiments restore"
+            f" --experiment-id {found.experiment_id}`), or name another: --set mlflow.experiment=NAME"
+        )
 
 
 def register(uri: str, experiment: str, name: str, model: PipelineModel, evidence: Evidence) -> tuple[int, str]:
-    """Log a model with its evidence and register it as the challenger; return its version and its MLflow run.
+    """Log a model with its evidence and register it; return its version and its MLflow run.
 
-    The version is made last, of a run that is complete, and taken back where its description or alias fails.
+    The version is made last, of a run that is complete, and taken back where its description fails. It is no challenger
+    yet: see `set_challenger`.
     """
     with _client(uri) as client:
         experiment_id = _experiment(client, uri, experiment)
@@ -102,11 +117,25 @@ def register(uri: str, experiment: str, name: str, model: PipelineModel, evidenc
             link = f"Evidence: [the run with metrics, parameters, datasets and the model card]({page})."
             told = evidence.description.replace(THIS_MODEL, f"models:/{name}/{version}")
             client.update_model_version(name, version, description=described(told, link))
-            client.set_registered_model_alias(name, CHALLENGER, version)
         except BaseException:
             client.delete_model_version(name, version)
             raise
     return int(version), run_id
+
+
+def withdraw(uri: str, name: str, version: int) -> None:
+    """Take a version back that came to nothing."""
+    with _client(uri) as client:
+        client.delete_model_version(name, str(version))
+
+
+def set_challenger(uri: str, name: str, version: int) -> None:
+    """Point the alias at a version whose training is published: at no other, since nothing is known of it."""
+    with _client(uri) as client:
+        try:
+            client.set_registered_model_alias(name, CHALLENGER, str(version))
+        except MlflowException as error:
+            raise _told(error, uri, name, str(version)) from None
 
 
 def described(text: str, end: str) -> str:
@@ -177,7 +206,7 @@ def load(uri: str, name: str, version: int) -> Loaded:
             pipeline = mlflow.spark.load_model(f"models:/{name}/{version}")
         except MlflowException as error:
             raise _told(error, uri, name, str(version)) from None
-    return Loaded(pipeline, name, version, run_id, tuple(features["features"]), reference)
+    return Loaded(pipeline, name, version, run_id, tuple(features["features"]), reference, features.get("digests", {}))
 
 
 _NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
@@ -203,6 +232,17 @@ def run_of(uri: str, name: str, version: int) -> str | None:
         except MlflowException as error:
             if error.error_code in _NOT_THERE:
                 return None
+            raise _told(error, uri, name, str(version)) from None
+
+
+def tag_of(uri: str, name: str, version: int, key: str) -> str:
+    """A tag of a version; empty where it has none, or where there is no such version."""
+    with _client(uri) as client:
+        try:
+            return str(client.get_model_version(name, str(version)).tags.get(key, ""))
+        except MlflowException as error:
+            if error.error_code in _NOT_THERE:
+                return ""
             raise _told(error, uri, name, str(version)) from None
 
 

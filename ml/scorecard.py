@@ -21,7 +21,7 @@ from pyspark.sql import functions as F
 from ml.binning import counted, cuts_of
 from ml.pipeline import LABEL, MARGIN, Inputs, UnfitError, in_fixed_order
 from transforms.features.catalogue import BY_NAME
-from transforms.lending.scale import POINTS_PER_LOG_ODDS
+from transforms.lending.scale import POINTS_PER_LOG_ODDS, plain_score_of_log_odds
 
 Floats = NDArray[np.float64]
 
@@ -70,10 +70,19 @@ class FittedScorecard:
     model: PipelineModel
     characteristics: tuple[Characteristic, ...]
 
-    def points(self, slope: float = 1.0) -> list[tuple[str, str, int, int, float, float, float]]:
-        """The table: feature, bin, goods, bads, share of bad, weight of evidence, points (fewer are riskier)."""
+    def points(
+        self, intercept: float = 0.0, slope: float = 1.0
+    ) -> list[tuple[str, str, int, int, float, float, float]]:
+        """The table: feature, bin, goods, bads, share of bad, weight of evidence, points (fewer are riskier).
+
+        First what everybody begins with: with the points of one bin a feature it sums to the score, by a calibration of
+        this intercept and slope.
+        """
         logistic = next(stage for stage in self.model.stages if isinstance(stage, LogisticRegressionModel))
-        found = []
+        first = self.characteristics[0]
+        goods, bads = int(sum(first.goods)), int(sum(first.bads))
+        base = plain_score_of_log_odds(intercept + slope * float(logistic.intercept))
+        found = [("base", "every seller", goods, bads, bads / (goods + bads), 0.0, base)]
         for weight, kept in zip(logistic.coefficients.toArray(), self.characteristics, strict=True):
             for label, good, bad, evidence in zip(kept.labels(), kept.goods, kept.bads, kept.evidence, strict=True):
                 share = bad / (good + bad) if good + bad else math.nan

@@ -6,6 +6,7 @@ from conf.errors import UserError
 from jobs.lakehouse.lake import Lake, Published
 from ml.gates import Gate, gates
 from ml.registry import Loaded
+from transforms.features.catalogue import BY_NAME, digest_of
 from transforms.tables.table import Table
 
 PROMOTION, ROLLBACK = "promotion", "rollback"
@@ -64,9 +65,19 @@ def is_champion(lake: Lake, version: str, made_by: str) -> bool:
     return made_by == signed if signed is not None else champions(lake)[-1:] == [int(version)]
 
 
-def features_gone(loaded: Loaded, table: Table) -> list[str]:
-    """Features that a version wants and that a table no longer has."""
-    return [name for name in loaded.features if name not in table.names]
+def features_lost(loaded: Loaded, table: Table) -> list[str]:
+    """Features that a version wants and that a table no longer has, or that are made of something else by now; in
+    words.
+
+    Versions that were registered before digests were kept do not tell of the second.
+    """
+    lost = []
+    for name in loaded.features:
+        if name not in table.names:
+            lost.append(f"{name}, which the catalogue no longer has")
+        elif name in BY_NAME and loaded.digests.get(name, digest_of(name)) != digest_of(name):
+            lost.append(f"{name}, which the catalogue makes of something else now")
+    return lost
 
 
 def training_of(lake: Lake, version: int, made_by: str | None = None) -> Published:

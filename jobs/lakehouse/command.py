@@ -20,6 +20,9 @@ from conf.settings import PROFILE_VARIABLE, Settings, load_settings, profiles
 from jobs.lakehouse.lake import Lake
 from jobs.lakehouse.session import spark_session
 
+_YEARS = range(1900, 2200)
+"""A day before or after them is mistyped, and the days around it are none that a date can hold."""
+
 
 class Day(click.ParamType[date]):
     """A date, as 2024-09-01."""
@@ -30,9 +33,12 @@ class Day(click.ParamType[date]):
         if isinstance(value, date):
             return value
         try:
-            return datetime.strptime(value, "%Y-%m-%d").date()
+            day = datetime.strptime(value, "%Y-%m-%d").date()
         except ValueError:
             self.fail(f"{value!r} is no day; write it as 2024-09-01", param, ctx)
+        if day.year not in _YEARS:
+            self.fail(f"{value} is no day of a ledger; want a year from {_YEARS[0]} to {_YEARS[-1]}", param, ctx)
+        return day
 
 
 class Month(click.ParamType[date]):

@@ -282,13 +282,16 @@ class Lake:
     def ensure(self, table: Table) -> None:
         """Create the table from its contract, or raise StepFailure when what is there differs from it.
 
-        Columns that the contract has gained are added; of the rows of before they are null.
+        Columns that the contract has gained are added; of the rows of before they are null. So are, of the rows to
+        come, those of features that it no longer has.
         """
         path = self.path(table)
         if not DeltaTable.isDeltaTable(self.spark, path):
             self.spark.sql(_create_statement(table, path))
             return
-        have = {f.name: f.dataType.simpleString() for f in self.spark.read.format("delta").load(path).schema}
+        fields = self.spark.read.format("delta").load(path).schema
+        retired = {f.name for f in fields if table.keeps_retired and f.nullable and f.name not in table.names}
+        have = {f.name: f.dataType.simpleString() for f in fields if f.name not in retired}
         gained = [c for c in table if c.name not in have]
         if gained:
             columns = ", ".join(f"`{c.name}` {c.type} COMMENT {_quoted(c.meaning)}" for c in gained)

@@ -1,5 +1,6 @@
 """The window sums that the lake holds: which day's state there is, and the state of another day made from it."""
 
+import json
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -8,6 +9,7 @@ from pyspark.sql import DataFrame
 from jobs.lakehouse.lake import Lake
 from transforms.features.feature import column_of, window_sums_in
 from transforms.features.known import known_sellers
+from transforms.tables import measures
 from transforms.windows.advance import advance, merged, only, state_of
 from transforms.windows.asked import EverySeller
 from transforms.windows.sweep import sweep
@@ -38,7 +40,11 @@ class HeldState:
     @property
     def facts(self) -> dict[str, str]:
         """How a run tells of it."""
-        return {"state": self.run_id, "sums": " ".join(sorted(column_of(*sum_) for sum_ in self.sums))}
+        return {
+            "state": self.run_id,
+            "sums": " ".join(sorted(column_of(*sum_) for sum_ in self.sums)),
+            "measures": json.dumps(measures.digests()),
+        }
 
 
 def newest_state(lake: Lake, last: date) -> HeldState | None:
@@ -49,7 +55,11 @@ def newest_state(lake: Lake, last: date) -> HeldState | None:
     # of two of one day the later run's, which holds what newer features want
     for run in sorted(states, key=lambda run: (run.as_of, run.sequence), reverse=True):
         if run.facts["news"] == lake.news_digest(run.as_of):
-            return HeldState(run.as_of, run.facts["state"], window_sums_in(run.facts["sums"]))
+            # sums of a measure that is another one by now are not held
+            then, now = json.loads(run.facts.get("measures", "{}")), measures.digests()
+            sums = window_sums_in(run.facts["sums"])
+            held = frozenset(sum_ for sum_ in sums if then.get(sum_[0], now[sum_[0]]) == now[sum_[0]])
+            return HeldState(run.as_of, run.facts["state"], held)
     return None
 
 

@@ -121,6 +121,7 @@ def plots_of(card: Card) -> dict[str, bytes]:
         "calibration.png": _calibration(card),
         "roc.png": _roc(card),
         "gain.png": _gain(card),
+        "lift.png": _lift(card),
         "scores.png": _scores(card),
         "cohorts.png": _cohorts(card),
     }
@@ -152,16 +153,30 @@ def _roc(card: Card) -> bytes:
 
 
 def _gain(card: Card) -> bytes:
-    figure, axes = _axes("share of sellers, riskiest first", "share of all bads among them", "Cumulative gain and lift")
+    figure, axes = _axes("share of sellers, riskiest first", "share of all bads among them", "Cumulative gain")
     for sample in card.findings.samples[1:]:
         good, bad = sample.counts.good.sum(axis=0)[::-1], sample.counts.bad.sum(axis=0)[::-1]
         if bad.sum():
             sellers = [0, *((good + bad).cumsum() / (good + bad).sum())]
             gained = [0, *(bad.cumsum() / bad.sum())]
-            tenth = float(np.interp(0.1, sellers, gained))
-            axes.plot(sellers, gained, label=f"{sample.name}: lift {tenth * 10:.1f} in the riskiest tenth")
+            axes.plot(sellers, gained, label=f"{sample.name}: {np.interp(0.1, sellers, gained):.0%} in the first tenth")
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
     axes.legend(loc="lower right")
+    return _png(figure)
+
+
+def _lift(card: Card) -> bytes:
+    title = "share that went bad, over that of all"
+    figure, axes = _axes("share of sellers, riskiest first", title, "Lift")
+    share = np.linspace(0.02, 1, 50)
+    for sample in card.findings.samples[1:]:
+        good, bad = sample.counts.good.sum(axis=0)[::-1], sample.counts.bad.sum(axis=0)[::-1]
+        if bad.sum():
+            sellers = [0, *((good + bad).cumsum() / (good + bad).sum())]
+            lift = np.interp(share, sellers, [0, *(bad.cumsum() / bad.sum())]) / share
+            axes.plot(share, lift, label=f"{sample.name}: {np.interp(0.1, share, lift):.1f} in the first tenth")
+    axes.axhline(1, color="grey", linewidth=0.8)
+    axes.legend()
     return _png(figure)
 
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from conf.errors import UserError
 from conf.source import load_source
@@ -12,12 +13,18 @@ from jobs.aggregate import aggregate
 from jobs.features import features
 from jobs.lakehouse.explain import explain
 from jobs.lakehouse.lake import Lake
+from jobs.lakehouse.window_states import newest_state
+from jobs.verify import _labels
 from tests.conftest import lake_at
 from tests.transforms.features import tiny
 from tests.transforms.features.test_by_hand import EXPECTED, same
+from transforms.features.known import SILVER, Silver, known_sellers
+from transforms.tables import measures
 from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS, SELLERS
 from transforms.tables.gold import SELLER_FEATURES
-from transforms.tables.silver import SELLER_GROUP
+from transforms.tables.measures import digests
+from transforms.tables.silver import SELLER_DAY, SELLER_GROUP
+from transforms.windows.asked import EverySeller
 
 pytestmark = pytest.mark.full  # two minutes: two closings; the same ledger is worked out without a lake in test_by_hand
 DAY_BEFORE = tiny.AS_OF - timedelta(days=1)
@@ -59,6 +66,46 @@ def test_closed_in_two_parts_it_gives_what_was_worked_out_by_hand(lake: Lake) ->
         *((seller, tiny.AS_OF, "busy", 3) for seller in ("busy", "sister", "gone")),
         ("new", tiny.AS_OF, "new", 1),
     }
+
+
+def test_an_application_before_there_is_a_profile_makes_nobody_known(lake: Lake) -> None:
+    # as of this day `new` has applied for a loan, and has no profile yet
+    day = tiny.AS_OF - timedelta(days=50)
+    with lake.run("verify", f"as_of={day}", {}, {}) as run:
+        labels = {row["seller_id"] for row in _labels(run, day, None).select("seller_id").collect()}
+    silver = Silver(*map(lake.read, SILVER))
+    assert labels == {
+        row["seller_id"] for row in known_sellers(silver.sellers, silver.tiles, EverySeller(day)).collect()
+    }
+    assert "new" not in labels and len(labels) == 3
+
+
+def test_a_day_is_worked_out_anew_when_asked_to_and_only_then(lake: Lake) -> None:
+    assert "published already by" in features(lake, tiny.AS_OF).values
+    before = lake.last_run("features")
+    again = features(lake, tiny.AS_OF, again=True)
+    after = lake.last_run("features")
+    assert before is not None and after is not None and after.run_id != before.run_id
+    assert again.values["carried on from"] is None and after.facts["state"] == after.run_id
+    slices = lake.read(SELLER_FEATURES).filter(F.col("as_of") == F.lit(tiny.AS_OF))
+    told = [
+        slices.filter(F.col("run_id") == run.run_id).drop("run_id").orderBy("seller_id").collect()
+        for run in (before, after)
+    ]
+    assert told[0] == told[1]
+
+
+def test_tiles_are_made_anew_where_a_measure_sums_something_else(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiles = lake.read(SELLER_DAY).orderBy("seller_id", "event_day", "arrival_day").collect()
+    assert aggregate(lake, DAY_BEFORE).lines == ["nothing new to close"]
+    held = newest_state(lake, tiny.AS_OF)
+    with monkeypatch.context() as moved:
+        moved.setattr(measures, "digests", lambda: {**digests(), "paid_fen": "of another release"})
+        assert "tiles made anew" in aggregate(lake, DAY_BEFORE).values
+        now = newest_state(lake, tiny.AS_OF)
+    assert held is not None and now is not None
+    assert {measure for measure, _ in held.sums - now.sums} == {"paid_fen"}
+    assert lake.read(SELLER_DAY).orderBy("seller_id", "event_day", "arrival_day").collect() == tiles
 
 
 MADE_OF = {

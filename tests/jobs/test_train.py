@@ -29,7 +29,7 @@ POLICY = load_policy("standard")
 
 
 def training_set(facts: dict[str, str]) -> Published:
-    told = {"catalogue": "c" * 64, **facts}
+    told = {"catalogue": catalogue.digest(), **facts}
     noon = datetime(2024, 1, 1, 12, tzinfo=UTC)
     return Published("set-1", 1, "training-set", "cohorts", "", noon, 1.0, None, (), told, {}, None)
 
@@ -66,7 +66,7 @@ def test_the_champion_is_judged_on_no_row_that_it_trained_on_and_the_card_says_s
         run.facts = {"model_name": lake.settings.mlflow.model, "model_version": "3"}
         run.publish()
     champion = Loaded(PipelineModel([]), "small", 3, "run", (), {})
-    rival, lines = _rival(lake, champion, rows, replace(PLAN, trained_on=challengers_day))
+    rival, lines = _rival(lake, champion, rows, replace(PLAN, trained_on=challengers_day), "standard 2")
     assert (rival.trained_on if rival else None) == compared_from
     assert [told in line and line.startswith("The champion, version 3,") for line in lines] == [True] * bool(told)
 
@@ -107,7 +107,7 @@ def test_the_same_is_trained_again_after_new_features_and_by_other_code(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = lake.settings.mlflow
-    publish(lake, "training-set", "made up", {}, {"sample": "origination"})
+    publish(lake, "training-set", "made up", {}, {"sample": "origination", "catalogue": catalogue.digest()})
     by_this, before = {"catalogue": catalogue.digest()}, {"catalogue": "that of before"}
     publish(lake, "features", "as_of=2024-05-01", {}, by_this)
     trained(lake, 1, {})

@@ -27,7 +27,7 @@ from conf.errors import UserError
 from conf.outcome import load_definition
 from conf.policy import load_policy
 from conf.settings import Settings
-from jobs.lakehouse.champion import features_gone, training_of
+from jobs.lakehouse.champion import features_lost, training_of
 from jobs.lakehouse.lake import Lake, schema_of
 from jobs.promote import promote
 from jobs.review import review
@@ -39,6 +39,7 @@ from ml.pipeline import Boosting
 from ml.registry import DESCRIPTION_LENGTH, load
 from tests.browser import chromium, fits, mlflow_server
 from tests.conftest import SMALL, lake_at
+from transforms.features import catalogue
 from transforms.features.catalogue import MODEL_INPUTS
 from transforms.tables.bronze import SELLERS
 from transforms.tables.gold import OUTCOMES, TRAINING_SET
@@ -113,7 +114,7 @@ def with_training_set(lake: Lake, change: Callable[[dict[str, Any]], dict[str, A
             "definition": f"{DEFINITION.name} {DEFINITION.version}",
             "definition_as_json": DEFINITION.model_dump_json(),
             "training_set": run.run_id,
-            "catalogue": "c" * 64,
+            "catalogue": catalogue.digest(),
             "known_by": "2024-12-01",
         }
         run.publish()
@@ -362,7 +363,11 @@ def test_a_champion_that_wants_what_is_gone_is_told(lake: Lake) -> None:
     settings = lake.settings.mlflow
     loaded = load(settings.tracking_uri, settings.model, 1)
     older = replace(loaded, features=(*loaded.features, "moon_phase"))
-    assert features_gone(loaded, TRAINING_SET) == [] and features_gone(older, TRAINING_SET) == ["moon_phase"]
+    assert features_lost(loaded, TRAINING_SET) == []
+    assert features_lost(older, TRAINING_SET) == ["moon_phase, which the catalogue no longer has"]
+    name = loaded.features[0]
+    moved = replace(loaded, digests={**loaded.digests, name: "of before"})
+    assert features_lost(moved, TRAINING_SET) == [f"{name}, which the catalogue makes of something else now"]
     with pytest.raises(UserError, match="version 1 wants feature moon_phase, which the catalogue no longer has"):
         _require_match(older)
 

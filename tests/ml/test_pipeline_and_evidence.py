@@ -59,10 +59,12 @@ from ml.registry import (
     THIS_MODEL,
     Delta,
     Evidence,
+    check,
     described,
     load,
     register,
     resolve,
+    set_challenger,
     set_champion,
 )
 from ml.scorecard import FittedScorecard, Scorecard
@@ -117,7 +119,7 @@ def small(rows: DataFrame, inputs: Inputs) -> Fitted:
     """A boosted model that has judged nothing yet."""
     trees, scorecard = fit_both(rows, inputs, BOOSTING)
     model = whole_model(trees, fit_calibration(judged_by_both(rows, trees, scorecard, inputs)))
-    return Fitted(model, inputs, FittedScorecard(scorecard, ()), rows, rows, rows, rows)
+    return Fitted(model, inputs, FittedScorecard(scorecard, ()), (0.0, 1.0), rows, rows, rows, rows)
 
 
 def test_features_that_tell_nothing_are_left_out_and_unknown_ones_get_a_flag(inputs: Inputs) -> None:
@@ -276,7 +278,8 @@ def test_the_points_of_a_scorecard_are_those_of_its_score(spark: SparkSession, r
     keep = ("seller_id", "as_of", "group_id", "bad", "indeterminate")
     plan = Plan(Scorecard(), None, 2, 1)
     with fitted(rows, inputs.features, plan, keep) as fit:
-        points = {(row[0], row[1]): row[-1] for row in _points(fit, plan)}
+        points_of = _points(fit, plan)
+        points = {(row[0], row[1]): row[-1] for row in points_of}
         as_baseline = _points(fit, replace(plan, algorithm=BOOSTING))
         kept = next(kept for kept in fit.scorecard.characteristics if kept.cuts)
         # two rows on both sides of a cut, the same in all else
@@ -285,10 +288,17 @@ def test_the_points_of_a_scorecard_are_those_of_its_score(spark: SparkSession, r
         sides = spark.createDataFrame([values | {kept.feature: cut}, values | {kept.feature: cut + 1e-6}])
         scored = fit.model.transform(sides).select(kept.feature, score_of_log_odds(F.col("log_odds")).alias("score"))
         low, high = (row["score"] for row in scored.orderBy(kept.feature).collect())
+        nothing = spark.createDataFrame(
+            [dict.fromkeys(inputs.features)], ", ".join(f"{n} double" for n in inputs.features)
+        )
+        of_unknown = fit.model.transform(nothing).select(score_of_log_odds(F.col("log_odds"))).collect()[0][0]
     by_table = [points[kept.feature, label] for label in kept.labels()[:2]]
     assert abs(high - low) > 5 and by_table[1] - by_table[0] == pytest.approx(high - low, abs=1e-9)
-    # beside trees it is no model: nothing is calibrated
-    assert as_baseline == tuple(fit.scorecard.points())
+    # beside trees it is calibrated on the same rows, and gives the same
+    assert [row[:2] for row in as_baseline] == [row[:2] for row in points_of]
+    assert [row[-1] for row in as_baseline] == pytest.approx([row[-1] for row in points_of], abs=1e-6)
+    unknown = sum(points[kept.feature, "unknown"] for kept in fit.scorecard.characteristics)
+    assert points["base", "every seller"] + unknown == pytest.approx(of_unknown, abs=1e-9)
 
 
 def test_the_intercept_is_found_from_probabilities_that_are_far_off() -> None:
@@ -513,6 +523,10 @@ def test_a_registered_version_has_its_evidence_and_loads_the_same(
     before = [row[0] for row in model.transform(rows).select("prediction").collect()]
     assert [row[0] for row in loaded.pipeline.transform(rows).select("prediction").collect()] == before
 
+    # nobody's challenger before its figures are published
+    with pytest.raises(UserError, match="seller-credit train"):
+        resolve(uri, "small", "challenger")
+    set_challenger(uri, "small", version)
     assert resolve(uri, "small", "challenger") == version
     with pytest.raises(UserError, match="seller-credit train"):
         resolve(uri, "small", "champion")
@@ -521,14 +535,19 @@ def test_a_registered_version_has_its_evidence_and_loads_the_same(
     with pytest.raises(UserError):
         resolve(uri, "small", "99")
 
-    def stopped(*_: object) -> None:
+    def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(MlflowClient, "set_registered_model_alias", stopped)
+    monkeypatch.setattr(MlflowClient, "update_model_version", stopped)
     with pytest.raises(KeyboardInterrupt):
         register(uri, "tests", "small", model, evidence)
     assert [int(found.version) for found in client.search_model_versions("name = 'small'")] == [version]
     assert resolve(uri, "small", "challenger") == version
+    check(uri, "tests")
+    client.delete_experiment(run.info.experiment_id)
+    with pytest.raises(UserError, match="experiment tests was deleted. Bring it back"):
+        check(uri, "tests")
+    check(uri)
 
 
 def test_a_description_is_cut_between_paragraphs_at_what_a_registry_holds() -> None:

@@ -16,6 +16,7 @@ from transforms.features.states.network import NETWORK_STATES
 from transforms.features.states.pairs import PAIR_STATES
 from transforms.features.states.profiles import PROFILE_STATES
 from transforms.features.states.state import MadeOf, State
+from transforms.tables import measures
 from transforms.tables.measures import MEASURES
 
 SUM_STATES = (
@@ -70,9 +71,17 @@ def made_of(feature: Feature) -> tuple[MadeOf, ...]:
 
 
 def digest() -> str:
-    """Sha-256 of every entry: two equal digests are two equal catalogues.
+    """Sha-256 of every entry, and of the measures: two equal digests are two equal catalogues.
 
     Raises CatalogueError where the entries cannot be worked out: every step asks for it before its work begins.
     """
     formulas()
-    return hashlib.sha256(repr([astuple(feature) for feature in CATALOGUE]).encode()).hexdigest()
+    told = [astuple(feature) for feature in CATALOGUE]
+    return hashlib.sha256(repr([told, measures.digests()]).encode()).hexdigest()
+
+
+def digest_of(name: str) -> str:
+    """What a feature's values are made of, in one word: its formula with all features put in, and its measures'."""
+    formula = formulas()[name]
+    summed = sorted({MEASURES[measure].sql for measure, _ in window_sums_in(formula)})
+    return hashlib.sha256(repr([formula, BY_NAME[name].type, summed]).encode()).hexdigest()[:16]

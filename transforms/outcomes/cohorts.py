@@ -12,6 +12,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from conf.outcome import OutcomeDefinition
+from transforms.tiles.plans import LOAN
 
 ORIGINATION, BEHAVIOURAL, GIVEN = "origination", "behavioural", "given"
 _FAR = "9999-01-01"
@@ -26,7 +27,7 @@ def loan_outcomes(arrears: DataFrame, definition: OutcomeDefinition, known_by: d
     this loan too, if it is outstanding on that day by at least the material amount. No day can be told without a due,
     and of a loan that was first heard of after its follow-up: how late it was then, nobody knew.
     """
-    by_loan = Window.partitionBy("loan_id")
+    by_loan = Window.partitionBy(*LOAN)
     newest = F.max(F.struct("from_day", "last_due_on", "drawn_on", "rescheduled_on")).over(by_loan)
     of_plan = F.when(F.col("last_due_on").isNotNull(), F.struct("from_day", "last_due_on"))
     # rescheduled, and no new due told yet: followed by the plan before
@@ -63,7 +64,7 @@ def loan_outcomes(arrears: DataFrame, definition: OutcomeDefinition, known_by: d
     pulled = (
         loans.join(of_others, "seller_id", "inner")
         .filter(is_pulled)
-        .groupBy("loan_id")
+        .groupBy(*LOAN)
         .agg(
             F.min(
                 F.struct(
@@ -73,16 +74,15 @@ def loan_outcomes(arrears: DataFrame, definition: OutcomeDefinition, known_by: d
         )
     )
     judged = (
-        loans.groupBy("loan_id")
+        loans.groupBy(*LOAN)
         .agg(
-            F.max("seller_id").alias("seller_id"),
             F.max("drawn_on").alias("drawn_on"),
             F.max("followed_on").alias("followed_on"),
             F.coalesce(F.max(F.when(in_time, F.col("last_days") - days_too_many)), F.lit(0)).alias("worst"),
             F.min(F.when(F.col("bad_from") <= F.col("followed_on"), own)).alias("own"),
         )
         .filter(F.col("drawn_on").isNotNull())
-        .join(pulled, "loan_id", "left")
+        .join(pulled, [*LOAN], "left")
     )
     # of one day the loan's own default is the reason
     is_own = F.col("own").isNotNull() & (F.col("by_others").isNull() | (F.col("own.day") <= F.col("by_others.day")))
@@ -93,8 +93,7 @@ def loan_outcomes(arrears: DataFrame, definition: OutcomeDefinition, known_by: d
 
     settled = judged.withColumn("default", default).withColumn("settled_on", F.least("followed_on", "default.day"))
     return settled.select(
-        "loan_id",
-        "seller_id",
+        *LOAN,
         "drawn_on",
         "settled_on",
         when_settled(F.greatest(F.col("worst"), F.lit(0))).cast("int").alias("worst_days_past_due"),
@@ -105,20 +104,20 @@ def loan_outcomes(arrears: DataFrame, definition: OutcomeDefinition, known_by: d
 
 
 def with_approvals(loans: DataFrame, events: DataFrame, known_by: date) -> DataFrame:
-    """Add `approval_probability` to rows with a loan_id: the smallest one that an approval of the loan tells.
+    """Add `approval_probability` to rows with a loan_id and seller_id: the smallest that an approval of the loan tells.
 
     Null where none tells one between 0 and 1; `events` is bronze.loan_events, of which what was known by a day counts.
     """
     is_told = (F.col("kind") == "approved") & (F.col("approval_probability") > 0) & (F.col("approval_probability") <= 1)
     approvals = (
         events.filter(is_told & (F.col("arrival_day") < F.lit(known_by)) & (F.col("event_day") < F.lit(known_by)))
-        .groupBy("loan_id", "approval_probability")
+        .groupBy(*LOAN, "approval_probability")
         .agg(F.sum("sign").alias("standing"))
         .filter(F.col("standing") > 0)
-        .groupBy("loan_id")
+        .groupBy(*LOAN)
         .agg(F.min("approval_probability").alias("approval_probability"))
     )
-    return loans.join(approvals, "loan_id", "left")
+    return loans.join(approvals, [*LOAN], "left")
 
 
 def _approval() -> Column:
@@ -259,8 +258,15 @@ def behavioural_outcomes(
     is_after = (F.col("from_day") <= end) & (F.col("until_day") > F.date_add("as_of", 1))
     days_too_many = F.greatest(F.date_diff("until_day", end) - 1, F.lit(0))
     is_bad = (F.col("bad_from") > F.col("as_of")) & (F.col("bad_from") <= end)
+    # all of a seller's loans default with the first: each by what was outstanding then, as in the other sample
+    first = F.min(F.when(is_bad, F.col("bad_from"))).over(Window.partitionBy(*key))
+    is_then = (F.col("from_day") <= F.col("defaulted_on")) & (F.col("defaulted_on") < F.col("until_day"))
+    at_default = F.when(F.col("bad_from") == F.col("defaulted_on"), F.col("exposure_fen")).when(
+        is_then & (F.col("outstanding_fen") >= definition.material_fen), F.col("outstanding_fen")
+    )
     book = (
-        at_days.groupBy(*key)
+        at_days.withColumn("defaulted_on", first)
+        .groupBy(*key)
         .agg(
             F.sum(F.when(holds & (F.col("outstanding_fen") > 0), F.col("outstanding_fen")).otherwise(0)).alias(
                 "exposure"
@@ -268,7 +274,8 @@ def behavioural_outcomes(
             F.coalesce(F.sum((holds & (F.col("outstanding_fen") > 0)).cast("bigint")), F.lit(0)).alias("loans"),
             F.max(late).alias("late"),
             F.coalesce(F.max(F.when(is_after, F.col("last_days") - days_too_many)), F.lit(0)).alias("worst"),
-            F.min(F.when(is_bad, F.struct(F.col("bad_from").alias("bad_on"), "bad_why", "exposure_fen"))).alias("bad"),
+            F.min(F.when(is_bad, F.struct(F.col("bad_from").alias("bad_on"), "bad_why"))).alias("bad"),
+            F.sum(at_default).alias("exposure_at_default_fen"),
         )
         .filter((F.col("exposure") > 0) & (F.col("late") < definition.indeterminate_days))
     )
@@ -281,7 +288,6 @@ def behavioural_outcomes(
         {
             "worst_days_past_due": F.greatest(F.col("worst"), F.lit(0)).cast("int"),
             "known_on": end,
-            "exposure_at_default_fen": F.col("bad.exposure_fen"),
             "approval": F.lit(None),
         }
     )
@@ -339,8 +345,8 @@ def roll_rates(arrears: DataFrame, as_of_days: DataFrame) -> DataFrame:
         .otherwise("90+")
     )
     holds = (F.col("from_day") <= F.col("as_of")) & (F.col("as_of") < F.col("until_day"))
-    at = arrears.join(F.broadcast(as_of_days), holds, "inner").select("loan_id", "as_of", bucket.alias("before"))
-    by_loan = Window.partitionBy("loan_id").orderBy("as_of")
+    at = arrears.join(F.broadcast(as_of_days), holds, "inner").select(*LOAN, "as_of", bucket.alias("before"))
+    by_loan = Window.partitionBy(*LOAN).orderBy("as_of")
     rolled = at.withColumn("after", F.lead("before").over(by_loan)).filter(F.col("after").isNotNull())
     return (
         rolled.filter(~F.col("before").isin("repaid", "written off"))

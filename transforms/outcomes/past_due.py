@@ -9,9 +9,7 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from conf.outcome import OutcomeDefinition
-from transforms.tiles.plans import plan_events, standing
-
-_LOAN = ("loan_id", "seller_id")
+from transforms.tiles.plans import LOAN, plan_events, standing
 
 
 def loan_segments(events: DataFrame, known_by: date) -> DataFrame:
@@ -23,24 +21,24 @@ def loan_segments(events: DataFrame, known_by: date) -> DataFrame:
     """
     known = plan_events(events.filter(F.col("arrival_day") < F.lit(known_by)))
     # what is known changes the day after news came; what is past due, the day after an instalment falls due
-    news = known.select(*_LOAN, F.date_add("arrival_day", 1).alias("from_day"))
-    dues = known.filter(F.col("due_on") < F.lit(known_by)).select(*_LOAN, F.date_add("due_on", 1).alias("from_day"))
-    first = known.groupBy("loan_id").agg(F.date_add(F.min("arrival_day"), 1).alias("first_day"))
-    days = news.union(dues).distinct().join(first, "loan_id").filter(F.col("from_day") >= F.col("first_day"))
+    news = known.select(*LOAN, F.date_add("arrival_day", 1).alias("from_day"))
+    dues = known.filter(F.col("due_on") < F.lit(known_by)).select(*LOAN, F.date_add("due_on", 1).alias("from_day"))
+    first = known.groupBy(*LOAN).agg(F.date_add(F.min("arrival_day"), 1).alias("first_day"))
+    days = news.union(dues).distinct().join(first, [*LOAN]).filter(F.col("from_day") >= F.col("first_day"))
     states, instalments = standing(known, days.drop("first_day"))
     is_late = (F.col("due_on") < F.col("from_day")) & (F.col("unpaid_fen") > 0)
-    late = instalments.groupBy("loan_id", "from_day").agg(
+    late = instalments.groupBy(*LOAN, "from_day").agg(
         F.sum(F.when(is_late, F.col("unpaid_fen")).otherwise(0)).alias("past_due_fen"),
         F.min(F.when(is_late, F.col("due_on"))).alias("oldest_due_on"),
         F.max("due_on").alias("last_due_on"),
     )
-    by_loan = Window.partitionBy("loan_id").orderBy("from_day")
+    by_loan = Window.partitionBy(*LOAN).orderBy("from_day")
     end = F.lit(known_by + timedelta(days=1))
     return (
-        states.join(late, ["loan_id", "from_day"], "left")
+        states.join(late, [*LOAN, "from_day"], "left")
         .withColumn("until_day", F.coalesce(F.lead("from_day").over(by_loan), end))
         .select(
-            *_LOAN,
+            *LOAN,
             "from_day",
             "until_day",
             "drawn_on",
@@ -60,7 +58,7 @@ def with_arrears(segments: DataFrame, definition: OutcomeDefinition) -> DataFram
     Below the material amounts, or with nothing outstanding, nothing is past due. `exposure_fen` is what was outstanding
     when the stretch began, before a write-off in it.
     """
-    by_loan = Window.partitionBy("loan_id").orderBy("from_day")
+    by_loan = Window.partitionBy(*LOAN).orderBy("from_day")
     is_arrears = (
         F.col("oldest_due_on").isNotNull()
         & (F.col("outstanding_fen") > 0)

@@ -20,6 +20,7 @@ SELLER_FEATURES = Table(
     columns=(_SELLER, _AS_OF, _RUN, *FEATURE_COLUMNS),
     partitioned_by=("as_of", "run_id"),
     leading=1,
+    keeps_retired=True,
 )
 
 WINDOW_STATE = Table(
@@ -40,6 +41,7 @@ WINDOW_STATE = Table(
     partitioned_by=("as_of", "run_id"),
     # a state is read whole: nobody skips in it
     leading=0,
+    keeps_retired=True,
 )
 
 OUTCOMES = Table(
@@ -93,6 +95,7 @@ TRAINING_SET = Table(
         *FEATURE_COLUMNS,
     ),
     partitioned_by=("training_set",),
+    keeps_retired=True,
 )
 
 SCORES = Table(

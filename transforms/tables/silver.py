@@ -93,9 +93,9 @@ SELLER_BALANCE = Table(
 LOAN_BOOK = Table(
     "silver.loan_book",
     row="one loan's state as known from one arrival day on, until its next row",
-    key=("loan_id", "arrival_day"),
+    key=("seller_id", "loan_id", "arrival_day"),
     columns=(
-        Column("loan_id", "string not null", "the source's id of the loan"),
+        Column("loan_id", "string not null", "the source's id of the seller's loan"),
         Column("seller_id", "string not null", "who drew it"),
         Column("arrival_day", "date not null", "business day on which we came to know this state"),
         Column("drawn_on", "date", "business day of the first draw that stands; null where none does"),

@@ -37,6 +37,8 @@ class Table:
     checks: Mapping[str, str] = field(default_factory=dict)
     leading: int = 6
     """Columns, from the first, by whose smallest and largest values readers skip files: ids and days come first."""
+    keeps_retired: bool = False
+    """Whether a column that the contract no longer has may stay, null from then on: those of features come and go."""
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from transforms.tables.silver import LOAN_BOOK
-from transforms.tiles.plans import plan_events, standing
+from transforms.tiles.plans import LOAN, plan_events, standing
 
 
 def loan_states(events: DataFrame) -> DataFrame:
@@ -15,15 +15,15 @@ def loan_states(events: DataFrame) -> DataFrame:
     known = plan_events(events)
     # what a day brought is known as of the next
     states, instalments = standing(
-        known, known.select("loan_id", "seller_id", F.date_add("arrival_day", 1).alias("from_day")).distinct()
+        known, known.select(*LOAN, F.date_add("arrival_day", 1).alias("from_day")).distinct()
     )
     unpaid = F.when(F.col("unpaid_fen") > 0, F.struct("due_on", "unpaid_fen"))
-    plans = instalments.groupBy("loan_id", "from_day").agg(
+    plans = instalments.groupBy(*LOAN, "from_day").agg(
         F.max("due_on").alias("last_due_on"), F.min(unpaid).alias("oldest")
     )
     is_repaid = (F.col("drawn_fen") > 0) & (F.col("outstanding_fen") <= 0) & (F.col("written_off_fen") <= 0)
     return (
-        states.join(plans, ["loan_id", "from_day"], "left")
+        states.join(plans, [*LOAN, "from_day"], "left")
         .withColumns(
             {
                 "arrival_day": F.date_sub("from_day", 1),

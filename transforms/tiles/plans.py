@@ -9,21 +9,21 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 _COUNTED = ("drawn", "due", "repaid", "rescheduled", "written_off")
-_KEY = ("loan_id", "seller_id", "from_day")
+LOAN = ("loan_id", "seller_id")
+"""What a loan is known by: a source may number the loans of each seller from 1."""
+_KEY = (*LOAN, "from_day")
 _NO_PLAN = "1900-01-01"
 
 
 def plan_events(events: DataFrame) -> DataFrame:
-    """The events that a loan's state is made of, a row for all that are alike in loan_id, kind, event_day, arrival_day
-    and due_on: seller_id, their `fen`, and how `many` stand, corrections taken off.
+    """The events that a loan's state is made of, a row for all that are alike in LOAN, kind, event_day, arrival_day and
+    due_on: their `fen`, and how `many` stand, corrections taken off.
     """
     counted = events.filter(F.col("kind").isin(*_COUNTED))
-    alike = counted.groupBy("loan_id", "kind", "event_day", "arrival_day", "due_on").agg(
-        F.max("seller_id").alias("seller_id"),
+    return counted.groupBy(*LOAN, "kind", "event_day", "arrival_day", "due_on").agg(
         F.sum(F.col("sign") * F.col("amount_fen")).alias("fen"),
         F.sum("sign").alias("many"),
     )
-    return alike.withColumn("seller_id", F.max("seller_id").over(Window.partitionBy("loan_id")))
 
 
 def standing(known: DataFrame, days: DataFrame) -> tuple[DataFrame, DataFrame]:
@@ -33,7 +33,7 @@ def standing(known: DataFrame, days: DataFrame) -> tuple[DataFrame, DataFrame]:
     rescheduling that stand; null where none does), drawn_fen, repaid_fen, written_off_fen, outstanding_fen, and
     paid_fen, what was repaid of the plan in force. An instalment is a row a loan, day and due_on: due_fen, unpaid_fen.
     """
-    seen = days.join(known.drop("seller_id"), "loan_id").filter(F.col("arrival_day") < F.col("from_day"))
+    seen = days.join(known, [*LOAN]).filter(F.col("arrival_day") < F.col("from_day"))
     dated = F.col("kind").isin("drawn", "repaid", "rescheduled")
     # a day that was voided is no day of the loan, though its events are there
     stands = seen.filter(dated).groupBy(*_KEY, "kind", "event_day").agg(F.sum("many").alias("many")).filter("many > 0")

@@ -142,21 +142,33 @@ def loan_outcome(
 
 def behavioural(
     loans: list[dict[date, Day]], as_of: date, known_by: date, of: OutcomeDefinition
-) -> tuple[str, int | None] | None:
-    """Outcome and worst days past due of a seller with these loans; None for one who is not in the book."""
+) -> tuple[str, int | None, int | None] | None:
+    """Outcome, worst days past due and exposure at default (fen) of a seller with these loans; None for one who is not
+    in the book.
+    """
     today = [days[as_of] for days in loans if as_of in days]
     if not any(day.state.outstanding > 0 for day in today):
         return None
     if max(day.days_past_due for day in today) >= of.indeterminate_days or _in_default(loans, as_of, of):
         return None
     if as_of + timedelta(days=of.performance_days) > known_by:
-        return "unknown", None
+        return "unknown", None, None
     later = [as_of + timedelta(days=number) for number in range(1, of.performance_days + 1)]
     found = [days[day] for days in loans for day in later if day in days]
     worst = max((day.days_past_due for day in found), default=0)
-    if any(day.bad for day in found):
-        return "bad", worst
-    return ("indeterminate" if worst >= of.indeterminate_days else "good"), worst
+    on = min((day for days in loans for day in later if day in days and days[day].bad), default=None)
+    if on is None:
+        return ("indeterminate" if worst >= of.indeterminate_days else "good"), worst, None
+    exposure = 0
+    for days in loans:
+        now = days.get(on)
+        if now is not None and now.bad:
+            # of what was written off, what was outstanding until then
+            then = days.get(on - ONE, now) if now.bad == "written off" else now
+            exposure += then.state.outstanding
+        elif now is not None and now.state.outstanding >= of.material_fen:
+            exposure += now.state.outstanding
+    return "bad", worst, exposure
 
 
 def _in_default(loans: list[dict[date, Day]], as_of: date, of: OutcomeDefinition) -> bool:

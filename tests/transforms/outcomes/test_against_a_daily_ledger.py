@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from datetime import date, timedelta
 from itertools import pairwise
 
@@ -26,7 +26,7 @@ SELLERS = 70
 
 def random_loan(chance: random.Random, number: int, seller: str) -> list[Event]:
     """A draw, a plan, payments too small, early, late or none; rescheduled, written off, corrected, told late."""
-    loan = f"l{number:03d}"
+    loan = f"{seller}-{number}"
     drawn_on = FIRST + timedelta(days=chance.randrange(300))
     events: list[Event] = []
     # the ledger of some loans comes long after they ended
@@ -82,8 +82,8 @@ def random_loans(seed: int, sellers: int) -> dict[str, list[Event]]:
     chance = random.Random(seed)
     made: dict[str, list[Event]] = {}
     for seller in range(sellers):
-        for _ in range(chance.choice([1, 2, 3])):
-            events = random_loan(chance, len(made), f"s{seller:02d}")
+        for number in range(chance.choice([1, 2, 3])):
+            events = random_loan(chance, number, f"s{seller:02d}")
             made[events[0].loan_id] = events
     return made
 
@@ -95,7 +95,9 @@ def loans() -> dict[str, list[Event]]:
 
 @pytest.fixture(scope="module")
 def segments(spark: SparkSession, loans: dict[str, list[Event]]) -> DataFrame:
-    rows = [astuple(event) for events in loans.values() for event in events]
+    # as a source tells of them that numbers the loans of each seller from 0
+    told = [replace(event, loan_id=event.loan_id[-1]) for events in loans.values() for event in events]
+    rows = [astuple(event) for event in told]
     return loan_segments(spark.createDataFrame(rows, SCHEMA).coalesce(1), KNOWN_BY).localCheckpoint()
 
 
@@ -119,7 +121,7 @@ def both_ways(
         if (found := loan_outcome(loan, histories, sellers, KNOWN_BY, definition)) is not None
     }
     rows = loan_outcomes(arrears, definition, KNOWN_BY).collect()
-    return {row["loan_id"]: tuple(row[2 + n] for n in (1, 2, 3, 4, 5)) for row in rows}, wanted
+    return {f"{row['seller_id']}-{row['loan_id']}": tuple(row)[3:8] for row in rows}, wanted
 
 
 @pytest.mark.parametrize("name", ["bad_30", "bad_60"])
@@ -165,9 +167,10 @@ def test_the_book_leaves_out_who_is_late_in_default_or_on_probation(
     }
     asked = spark.createDataFrame(labels, "seller_id string, as_of date")
     rows = behavioural_outcomes(arrears, asked, DEFINITION, KNOWN_BY).collect()
-    got = {(row["seller_id"], row["as_of"]): (row["outcome"], row["worst_days_past_due"]) for row in rows}
+    names = ("outcome", "worst_days_past_due", "exposure_at_default_fen")
+    got = {(row["seller_id"], row["as_of"]): tuple(row[name] for name in names) for row in rows}
     assert got == wanted
-    assert {outcome for outcome, _ in wanted.values()} == {"good", "bad", "indeterminate", "unknown"}
+    assert {outcome for outcome, *_ in wanted.values()} == {"good", "bad", "indeterminate", "unknown"}
 
 
 def test_roll_rates_count_every_loan_once_a_month(

@@ -109,8 +109,11 @@ def test_the_approvals_that_stand_and_were_known_count(spark: SparkSession) -> N
         ("l2", "applied", 0.02, day, 1),
     ]
     events = spark.createDataFrame(
-        [(*row[:3], row[3], *row[3:]) for row in told],
-        "loan_id string, kind string, approval_probability double, event_day date, arrival_day date, sign int",
+        [("s1", *row[:3], row[3], *row[3:]) for row in told]
+        # another seller's loan of the same id
+        + [("s2", "l2", "approved", 0.5, day, day, 1)],
+        "seller_id string, loan_id string, kind string, approval_probability double, event_day date,"
+        " arrival_day date, sign int",
     )
     loans = with_approvals(drawn, events, date(2024, 12, 1))
     assert dict(loans.select("loan_id", "approval_probability").collect()) == {"l0": 1.0, "l1": 0.3, "l2": None}
