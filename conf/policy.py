@@ -275,8 +275,10 @@ class Policy(Part):
         return cls.model_validate_json(text)
 
     def digest(self) -> str:
-        """Sha-256 of what the policy says, comments and order of keys apart."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+        """Sha-256 of what the policy says, comments, order of keys and the noughts that end a number apart: the same of
+        one that was kept as JSON.
+        """
+        return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True, default=float).encode()).hexdigest()
 
 
 def policy_names() -> list[str]:

@@ -73,7 +73,7 @@ from ml.split import fold_of
 from ml.xgboosting import XGBoosting
 from transforms.lending.scale import AVERAGE, JUST_QUALIFY, score_of_log_odds
 
-BOOSTING = Boosting(trees=5, depth=2, least_rows_a_leaf=5)
+BOOSTING = Boosting(trees=5, depth=2, step_size=0.2, least_rows_a_leaf=5, largest_share_of_features="0.4")
 FEATURES = ("sales", "refunds", "empty", "constant", "sometimes", "one_group")
 
 
