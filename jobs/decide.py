@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from conf.errors import StepFailure, UserError
 from conf.policy import Policy, load_policy
-from jobs.lakehouse.champion import draw_days_of, is_champion
+from jobs.lakehouse.champion import draw_days_of, is_champion, training_by
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
 from jobs.lakehouse.decided import Basis, decisions_by, model_of, policy_of
 from jobs.lakehouse.lake import Lake, Published, Run
@@ -63,9 +63,8 @@ def _of_another_horizon(lake: Lake, scored_by: Published, policy: Policy) -> lis
 
 def _of_another_policy(lake: Lake, scored_by: Published, policy: Policy) -> list[str]:
     """A line where the version's gates went by the cut-off or the grades of another policy."""
-    made_by = scored_by.facts["model_run_id"]
-    trainings = (run for run in reversed(lake.runs()) if run.step == "train")
-    judged_by = next((run.facts.get("policy") for run in trainings if run.facts.get("mlflow_run") == made_by), None)
+    training = training_by(lake, scored_by.facts["model_run_id"])
+    judged_by = training.facts.get("policy") if training else None
     if judged_by is None or judged_by.split()[-1] == policy.digest()[:12]:
         return []
     return [

@@ -14,7 +14,7 @@ from conf.errors import UserError
 from conf.policy import Policy
 from jobs.lakehouse.champion import draw_days_of
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
-from jobs.lakehouse.decided import decision_of, model_of, require_policy_of
+from jobs.lakehouse.decided import decision_of, model_of, of_slice, require_policy_of
 from jobs.lakehouse.lake import Lake, Published
 from jobs.pages.html import to_html
 from jobs.pages.record import CreditRecord, MonthOfSales, PastScore, credit_record, to_json
@@ -91,8 +91,7 @@ def first_with(lake: Lake, outcome: str, as_of: date | None) -> str:
 
 
 def _row(table: DataFrame, seller: str, day: date, run_id: str) -> dict[str, Any] | None:
-    is_of_slice = (F.col("as_of") == F.lit(day)) & (F.col("run_id") == run_id)
-    found = table.filter(is_of_slice & (F.col("seller_id") == seller)).limit(1).collect()
+    found = of_slice(table, seller, day, run_id).limit(1).collect()
     return found[0].asDict(recursive=True) if found else None
 
 

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from conf.errors import UserError
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
-from jobs.lakehouse.decided import Basis, decision_of, decisions_by, require_policy_of, scores_by
+from jobs.lakehouse.decided import Basis, decision_of, decisions_by, of_slice, require_policy_of, scores_by
 from jobs.lakehouse.lake import Lake, Published
 from ml.registry import check, load
 from transforms.tables.gold import DECISIONS, SCORES, SELLER_FEATURES
@@ -29,8 +29,8 @@ def replay(lake: Lake, decision_id: str, as_of: date | None) -> Report:
     policy = require_policy_of(decided_by)
     basis = Basis(
         _run(lake, decision["scores_run_id"]),
-        _run_or_none(lake, decided_by.facts.get("previous_run_id")),
-        _run_or_none(lake, decided_by.facts.get("earlier_run_id")),
+        lake.run_of(decided_by.facts.get("previous_run_id")),
+        lake.run_of(decided_by.facts.get("earlier_run_id")),
     )
     facts = basis.scored_by.facts
     name, version, made_by = facts["model_name"], int(facts["model_version"]), facts["model_run_id"]
@@ -44,11 +44,11 @@ def replay(lake: Lake, decision_id: str, as_of: date | None) -> Report:
             " mlflow.tracking_uri=ADDRESS"
         )
     seller, day = decision["seller_id"], decided_by.as_of
-    features = _of_slice(lake.read(SELLER_FEATURES), seller, day, decision["features_run_id"])
+    features = of_slice(lake.read(SELLER_FEATURES), seller, day, decision["features_run_id"])
     before = lake.read(DECISIONS).filter(F.col("seller_id") == seller)
     scores = scores_by(loaded, features.drop("run_id"), decision["features_run_id"], decision["scores_run_id"])
     decisions = decisions_by(policy, basis, scores, features, before, decision["run_id"])
-    score = _only(_of_slice(lake.read(SCORES), seller, day, decision["scores_run_id"]), "score", seller)
+    score = _only(of_slice(lake.read(SCORES), seller, day, decision["scores_run_id"]), "score", seller)
     # in which task a seller was scored is no part of the answer
     score.pop("bucket")
     differences = {
@@ -72,19 +72,10 @@ def replay(lake: Lake, decision_id: str, as_of: date | None) -> Report:
 
 
 def _run(lake: Lake, run_id: str) -> Published:
-    found = _run_or_none(lake, run_id)
+    found = lake.run_of(run_id)
     if found is None:
         raise UserError(f"{lake.root}: run {run_id}, on which the decision rests, is not among the published runs")
     return found
-
-
-def _run_or_none(lake: Lake, run_id: str | None) -> Published | None:
-    return next((run for run in lake.runs() if run.run_id == run_id), None)
-
-
-def _of_slice(table: DataFrame, seller: str, day: date, run_id: str) -> DataFrame:
-    is_of_slice = (F.col("as_of") == F.lit(day)) & (F.col("run_id") == run_id)
-    return table.filter(is_of_slice & (F.col("seller_id") == seller))
 
 
 def _only(rows: DataFrame, what: str, seller: str) -> dict[str, Any]:

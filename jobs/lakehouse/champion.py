@@ -100,8 +100,14 @@ def draw_days_of(lake: Lake, made_by: str | None) -> str | None:
     """Days of draws that the probability of the model of an MLflow run is about, empty where a source gave the
     outcomes; None where its training did not tell.
     """
+    training = training_by(lake, made_by)
+    return training.facts.get("draw_days") if training else None
+
+
+def training_by(lake: Lake, made_by: str | None) -> Published | None:
+    """The run that trained the model of an MLflow run; None where it was not trained on this lake."""
     trainings = (run for run in reversed(lake.runs()) if run.step == "train")
-    return next((run.facts.get("draw_days") for run in trainings if run.facts.get("mlflow_run") == made_by), None)
+    return next((run for run in trainings if run.facts.get("mlflow_run") == made_by), None)
 
 
 def gates_of(lake: Lake, training: Published) -> tuple[Gate, ...]:

@@ -109,10 +109,16 @@ def decision_of(lake: Lake, decision_id: str, as_of: date | None) -> tuple[Publi
     if as_of is not None:
         decisions = decisions.filter(F.col("as_of") == F.lit(as_of))
     found = decisions.limit(1).collect()
-    run = next((run for run in lake.runs() if found and run.run_id == found[0]["run_id"]), None)
+    run = lake.run_of(found[0]["run_id"]) if found else None
     if run is None:
         raise UserError(f"{decision_id}: no decision of this id {f'as of {as_of} ' if as_of else ''}in {lake.root}")
     return run, found[0].asDict(recursive=True)
+
+
+def of_slice(table: DataFrame, seller: str, day: date, run_id: str) -> DataFrame:
+    """A seller's row of one published slice of gold.seller_features, gold.scores or gold.decisions."""
+    is_of_slice = (F.col("as_of") == F.lit(day)) & (F.col("run_id") == run_id)
+    return table.filter(is_of_slice & (F.col("seller_id") == seller))
 
 
 def require_policy_of(decided_by: Published) -> Policy:
@@ -135,8 +141,8 @@ def policy_of(decided_by: Published) -> Policy | None:
 
 def model_of(lake: Lake, decided: Published) -> str | None:
     """MLflow run of the model whose scores were decided on; None where that is not told."""
-    scores = decided.facts.get("scores_run_id")
-    return next((run.facts["model_run_id"] for run in lake.runs() if run.run_id == scores), None)
+    scored_by = lake.run_of(decided.facts.get("scores_run_id"))
+    return scored_by.facts["model_run_id"] if scored_by else None
 
 
 def model_for(lake: Lake, as_of: date) -> tuple[int, str | None]:
@@ -148,8 +154,7 @@ def model_for(lake: Lake, as_of: date) -> tuple[int, str | None]:
     decided = [run for run in lake.runs() if run.step == "decide"]
     of_day = [run for run in decided if run.as_of == as_of]
     if of_day and any(run.as_of > as_of for run in decided):
-        scores = of_day[-1].facts.get("scores_run_id")
-        for run in lake.runs():
-            if run.run_id == scores:
-                return int(run.facts["model_version"]), run.facts["model_run_id"]
+        scored_by = lake.run_of(of_day[-1].facts.get("scores_run_id"))
+        if scored_by is not None:
+            return int(scored_by.facts["model_version"]), scored_by.facts["model_run_id"]
     return champion(lake), signed_run(lake)

@@ -109,6 +109,10 @@ class Lake:
             ]
         return self._runs
 
+    def run_of(self, run_id: str | None) -> Published | None:
+        """The published run of an id; None where there is none."""
+        return next((run for run in self.runs() if run.run_id == run_id), None)
+
     def last_run(self, step: str, slice_: str | None = None) -> Published | None:
         """The newest published run of a step, or of one slice of it."""
         matching = (run for run in reversed(self.runs()) if run.step == step and slice_ in (None, run.slice))

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from ml.agreement import Agreement
 from ml.directions import Direction
-from ml.evaluate import by_decile
+from ml.evaluate import Counts, by_decile
 from ml.findings import SCORE_SHIFT, Findings
 from ml.gates import Gate
 from ml.registry import THIS_MODEL
@@ -155,14 +155,18 @@ def _roc(card: Card) -> bytes:
 def _gain(card: Card) -> bytes:
     figure, axes = _axes("share of sellers, riskiest first", "share of all bads among them", "Cumulative gain")
     for sample in card.findings.samples[1:]:
-        good, bad = sample.counts.good.sum(axis=0)[::-1], sample.counts.bad.sum(axis=0)[::-1]
-        if bad.sum():
-            sellers = [0, *((good + bad).cumsum() / (good + bad).sum())]
-            gained = [0, *(bad.cumsum() / bad.sum())]
+        if sample.counts.bads:
+            sellers, gained = _gained(sample.counts)
             axes.plot(sellers, gained, label=f"{sample.name}: {np.interp(0.1, sellers, gained):.0%} in the first tenth")
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
     axes.legend(loc="lower right")
     return _png(figure)
+
+
+def _gained(counts: Counts) -> tuple[list[float], list[float]]:
+    """Shares of sellers, riskiest first, and of all bads among them."""
+    good, bad = counts.good.sum(axis=0)[::-1], counts.bad.sum(axis=0)[::-1]
+    return [0, *((good + bad).cumsum() / (good + bad).sum())], [0, *(bad.cumsum() / bad.sum())]
 
 
 def _lift(card: Card) -> bytes:
@@ -170,10 +174,8 @@ def _lift(card: Card) -> bytes:
     figure, axes = _axes("share of sellers, riskiest first", title, "Lift")
     share = np.linspace(0.02, 1, 50)
     for sample in card.findings.samples[1:]:
-        good, bad = sample.counts.good.sum(axis=0)[::-1], sample.counts.bad.sum(axis=0)[::-1]
-        if bad.sum():
-            sellers = [0, *((good + bad).cumsum() / (good + bad).sum())]
-            lift = np.interp(share, sellers, [0, *(bad.cumsum() / bad.sum())]) / share
+        if sample.counts.bads:
+            lift = np.interp(share, *_gained(sample.counts)) / share
             axes.plot(share, lift, label=f"{sample.name}: {np.interp(0.1, share, lift):.1f} in the first tenth")
     axes.axhline(1, color="grey", linewidth=0.8)
     axes.legend()
