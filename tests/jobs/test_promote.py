@@ -206,11 +206,7 @@ def test_a_version_without_exact_reasons_stays_a_challenger(shared: Lake) -> Non
 
 
 def test_a_champion_that_was_deleted_is_told_and_can_be_replaced(spark: SparkSession, tmp_path: Path) -> None:
-    lake = lake_at(spark, tmp_path)
-    trained(lake, 1, GOOD)
-    trained(lake, 2, compared(GOOD, 1))
-    publish(lake, "audit", "set-1", {"checks": 5, "leaks": 0, "rows": 1000}, {})
-    promote(lake, "1", "Li Wei", {}, NOON)
+    lake = with_a_champion_and_a_challenger(spark, tmp_path)
     settings = lake.settings.mlflow
     MlflowClient(settings.tracking_uri, settings.tracking_uri).delete_model_version(settings.model, "1")
     with pytest.raises(UserError, match=r"version=1\) not found.*promote another version"):
@@ -243,6 +239,16 @@ def test_a_model_that_nobody_signed_does_not_score_under_the_champions_number(
     promotion._let_the_alias_follow(fresh)
     client = MlflowClient(settings.tracking_uri, settings.tracking_uri)
     assert client.get_model_version(settings.model, "1").tags == {}
+
+
+def with_a_champion_and_a_challenger(spark: SparkSession, place: Path) -> Lake:
+    """A lake whose version 1 was promoted, and whose version 2 passes its gates beside it."""
+    lake = lake_at(spark, place)
+    trained(lake, 1, GOOD)
+    trained(lake, 2, compared(GOOD, 1))
+    publish(lake, "audit", "set-1", {"checks": 5, "leaks": 0, "rows": 1000}, {})
+    promote(lake, "1", "Li Wei", {}, NOON)
+    return lake
 
 
 def scored(lake: Lake, number: int, made_by: str, as_of: date = DAY, features: str = "features-1") -> None:
@@ -293,11 +299,7 @@ def test_no_offer_is_made_by_a_version_that_nobody_signed(spark: SparkSession, t
 def test_a_day_worked_again_after_a_promotion_gets_the_answer_that_was_given(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lake = lake_at(spark, tmp_path)
-    trained(lake, 1, GOOD)
-    trained(lake, 2, compared(GOOD, 1))
-    publish(lake, "audit", "set-1", {"checks": 5, "leaks": 0, "rows": 1000}, {})
-    promote(lake, "1", "Li Wei", {}, NOON)
+    lake = with_a_champion_and_a_challenger(spark, tmp_path)
     the_day_after = DAY + timedelta(days=1)
     for day in (DAY, the_day_after):
         scored(lake, 1, f"{1:032x}", day)
@@ -325,11 +327,7 @@ def test_a_day_worked_again_after_a_promotion_gets_the_answer_that_was_given(
 def test_a_day_rests_on_what_stands_when_it_is_decided(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lake = lake_at(spark, tmp_path)
-    trained(lake, 1, GOOD)
-    trained(lake, 2, compared(GOOD, 1))
-    publish(lake, "audit", "set-1", {"checks": 5, "leaks": 0, "rows": 1000}, {})
-    promote(lake, "1", "Li Wei", {}, NOON)
+    lake = with_a_champion_and_a_challenger(spark, tmp_path)
     promote(lake, "2", "Li Wei", {}, NOON)
     scored(lake, 2, f"{2:032x}")
     opened = Lake.run
