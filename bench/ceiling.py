@@ -32,7 +32,7 @@ from bench.machine import described
 from conf.outcome import load_definition
 from conf.settings import load_settings
 from conf.source import load_source
-from conf.world import load_world
+from conf.world import World, load_world
 from jobs.aggregate import aggregate
 from jobs.ingest import ingest
 from jobs.lakehouse.lake import Lake
@@ -54,7 +54,7 @@ CLOSED_BEFORE_END = 4
 """Last days of a world in which only late records come in."""
 
 
-def training_rows(out: Path, name: str, worlds: int, sellers: int) -> DataFrame:
+def training_rows(out: Path, world: World) -> DataFrame:
     """Rows of the training set of all worlds with their `world`, made by the steps that are not done yet."""
     told = [
         f"lake.root={out / 'lake'}",
@@ -68,7 +68,6 @@ def training_rows(out: Path, name: str, worlds: int, sellers: int) -> DataFrame:
     settings = load_settings("local", {}, told)
     spark = spark_session(settings)
     lake = Lake(spark, settings)
-    world = load_world(name, sellers, worlds=worlds)
     closed = world.last_day - timedelta(days=CLOSED_BEFORE_END)
     source, deliveries = load_source("marketplace"), str(out / "world" / "deliveries")
     today = world.last_day
@@ -172,12 +171,14 @@ def report(
 @click.command()
 @click.option("--world", "name", default="demo", show_default=True)
 @click.option("--worlds", default=8, show_default=True, help="Seeds: other sellers, other common shocks.")
+@click.option("--first-world", default=0, show_default=True, help="Number of the first: 8 for eight others.")
 @click.option("--sellers", default=8000, show_default=True, help="Of each world.")
 @click.option("--trees", default=120, show_default=True, help="Of the ceiling, of depth 4.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder; the world and the lake lie there.")
-def main(name: str, worlds: int, sellers: int, trees: int, out: Path) -> None:
+def main(name: str, worlds: int, first_world: int, sellers: int, trees: int, out: Path) -> None:
     """Print one table, and write it into the folder."""
-    rows = training_rows(out, name, worlds, sellers).persist(StorageLevel.DISK_ONLY)
+    simulated = load_world(name, sellers, worlds=worlds, first_world=first_world)
+    rows = training_rows(out, simulated).persist(StorageLevel.DISK_ONLY)
     names = sorted(row["world"] for row in rows.select("world").distinct().collect())
     told = {}
     for world in names:
