@@ -138,7 +138,10 @@ MADE_OF = {
     ),
     "bad_neighbours": ({"= others_bad": 1, "= linkable": 1}, [("group", "gone", "one of 3 in busy")]),
     "repeat_buyer_rate_180d": ({"= last_buyers_180d": 6}, [("last_buyers_180d", "b2", "1 orders")]),
-    "drawdown_180d": ({"= complete_blocks": 12}, [("net_sales_fen_360d", "e003 refunded", "-50")]),
+    "drawdown_180d": (
+        {"= sales_blocks": "1700, 2000, 0, 700, 0, 0, 0, 0, 300, 0, 600, -50"},
+        [("net_sales_fen_360d", "e003 refunded", "-50")],
+    ),
 }
 
 

@@ -168,7 +168,11 @@ def known_features(
     sql = f"""
         with seen as (select d, o.* from orders o, as_of_days where day < d and known < d),
         money as (select d, p.* from payments p, as_of_days where day < d and known < d),
-        sums as (select seller, d {window} from seen group by seller, d),
+        sums as (
+            select seller, d {window},
+                   sum(case when kind = 'paid' and day < d - 180 then sign else 0 end) as orders_before
+            from seen group by seller, d
+        ),
         pairs as (
             select seller, d, buyer, day, sum(sign) as n from seen where kind = 'paid'
             group by all having sum(sign) > 0
@@ -207,18 +211,30 @@ def known_features(
             select seller, d,
                    sum(case when direction = 'in' and day >= d - 90 then sign * fen else 0 end) as inflow_90,
                    sum(case when day < d - 30 then 0 when direction = 'in' then sign * fen else -sign * fen end)
-                       as free_30
+                       as free_30,
+                   sum(case when direction = 'in' and day >= d - 180 then sign * fen else 0 end) as inflow_180,
+                   sum(case when day < d - 180 then sign else 0 end) as payments_before
             from money group by all
+        ),
+        blocks as (
+            select seller, d, n, sum(case when day < d - 30 * n then sign else 0 end) > 0 as complete,
+                   sum(case when day < d - 30 * n or day >= d - 30 * n + 30 then 0
+                            when direction = 'in' then sign * fen else -sign * fen end) as fen
+            from money, (select unnest(range(1, 13))::integer as n) group by all
+        ),
+        usual as (
+            select seller, d, list_sort(list(fen) filter (complete)) as cash_blocks from blocks group by all
         ),
         firsts as (select seller, d, min(day) as first_day from
                    (select seller, d, day from seen union all select seller, d, day from money) group by all)
         select f.seller, f.d, d_diff.history, s.* exclude (seller, d), b.* exclude (seller, d), a.active_90,
-               c.inflow_90, c.free_30, i.* exclude (seller, d), k.* exclude (seller, d)
+               c.* exclude (seller, d), u.cash_blocks, i.* exclude (seller, d), k.* exclude (seller, d)
         from firsts f
         join lateral (select date_diff('day', f.first_day, f.d) as history) d_diff on true
         left join sums s using (seller, d) left join buyers b using (seller, d)
         left join active a using (seller, d) left join cash c using (seller, d)
         left join items i using (seller, d) left join categories k using (seller, d)
+        left join usual u using (seller, d)
     """
     result = duck.execute(sql)
     names = [column[0] for column in result.description]
@@ -231,6 +247,11 @@ def known_features(
         def share(over: str, under: str, number: Any = number) -> float | None:
             return number(over) / number(under) if number(under) else None
 
+        def growth(name: str, before: str, number: Any = number) -> float | None:
+            earlier = number(f"{name}_180") - number(f"{name}_90")
+            return number(f"{name}_90") / earlier - 1 if number(before) > 0 and earlier else None
+
+        cash = [int(fen) for fen in row["cash_blocks"] or []]
         found[row["seller"], row["d"]] = {
             "history_days": row["history"],
             "gmv_sum_30d": number("paid_fen_30"),
@@ -248,5 +269,10 @@ def known_features(
             "price_against_category_90d": share("category_fen", "usual_fen"),
             "inflow_sum_90d": number("inflow_90"),
             "free_cash_sum_30d": number("free_30"),
+            "gmv_growth_90d": growth("paid_fen", "orders_before"),
+            "inflow_growth_90d": growth("inflow", "payments_before"),
+            "free_cash_median_block": cash[(len(cash) + 1) // 2 - 1] if len(cash) >= 2 else None,
+            "smallest_free_cash_block": cash[0] if len(cash) == 12 else None,
+            "negative_cash_block_share": sum(fen < 0 for fen in cash) / len(cash) if len(cash) >= 3 else None,
         }
     return found

@@ -1,6 +1,6 @@
 """Who buys: how many, how faithful, how new."""
 
-from transforms.features.feature import Feature, ratios, sums
+from transforms.features.feature import Feature, ratios, sums, told_before, untold_before
 
 _FAMILY = "buyers"
 
@@ -50,11 +50,11 @@ FEATURES: list[Feature] = [
     Feature(
         "lapsed_buyer_share_180d",
         _FAMILY,
-        "case when history_days >= 180"
+        f"case when {told_before('paid_orders', 180)}"
         " then try_divide(cast(last_buyers_180d - last_buyers_90d as double), last_buyers_180d) end",
         "share",
         "share of the buyers of the last 180 days who did not buy in the last 90",
-        "under 180 days of history, or no buyer in them",
+        f"{untold_before('paid_orders', 180)}, or no buyer in them",
         "rises",
     ),
     Feature(

@@ -1,6 +1,6 @@
 """The payment account: what comes in, what goes out, what is left."""
 
-from transforms.features.feature import Feature, growth, ratios, sums
+from transforms.features.feature import Feature, growth, ratios, sums, untold_before
 
 _FAMILY = "payment account"
 _NO_BALANCE = "no balance known in the last 180 days"
@@ -23,7 +23,7 @@ FEATURES: list[Feature] = [
         growth("inflow_fen", 90),
         "share",
         "growth of the money in, last 90 days against the 90 before",
-        "under 180 days of history, or no money in in the 90 days before",
+        f"{untold_before('inflow_fen', 180)}, or no money in in the 90 days before",
         "falls",
     ),
     *sums(
@@ -112,11 +112,11 @@ FEATURES: list[Feature] = [
         "free_cash_median_block",
         _FAMILY,
         # the lower of the two middle ones where the number is even: an integer, and never flattering
-        "case when complete_blocks >= 3"
-        " then element_at(sort_array(free_cash_blocks), cast((complete_blocks + 1) div 2 as int)) end",
+        "case when size(free_cash_blocks) >= 2"
+        " then element_at(sort_array(free_cash_blocks), cast((size(free_cash_blocks) + 1) div 2 as int)) end",
         "fen",
         "free cash of the median of the last complete 30-day blocks, at most twelve",
-        "under 90 days of history",
+        untold_before("free_cash_fen", 60),
         "falls",
         "bigint",
         model_input=False,
@@ -124,21 +124,21 @@ FEATURES: list[Feature] = [
     Feature(
         "smallest_free_cash_block",
         _FAMILY,
-        "case when complete_blocks = 12 then array_min(free_cash_blocks) end",
+        "case when size(free_cash_blocks) = 12 then array_min(free_cash_blocks) end",
         "fen",
         "free cash of the weakest of the last twelve 30-day blocks",
-        "under 360 days of history",
+        untold_before("free_cash_fen", 360),
         "falls",
         "bigint",
     ),
     Feature(
         "negative_cash_block_share",
         _FAMILY,
-        "case when complete_blocks >= 3"
-        " then try_divide(cast(size(filter(free_cash_blocks, block -> block < 0)) as double), complete_blocks) end",
+        "case when size(free_cash_blocks) >= 3 then try_divide(cast(size(filter(free_cash_blocks, block -> block < 0))"
+        " as double), size(free_cash_blocks)) end",
         "share",
         "share of the last complete 30-day blocks, at most twelve, in which more went out than came in",
-        "under 90 days of history",
+        untold_before("free_cash_fen", 90),
         "rises",
     ),
     *ratios(

@@ -22,8 +22,18 @@ from transforms.tables.measures import MEASURES
 SUM_STATES = (
     State("history_days", "additive", "int", "days since the first event that we know of", (), "0"),
     State("complete_blocks", "additive", "int", "complete 30-day blocks of history, at most twelve", (), "0"),
-    State("sales_blocks", "additive", "array<bigint>", "net sales of these blocks, newest first, fen"),
-    State("free_cash_blocks", "additive", "array<bigint>", "free cash of these blocks, newest first, fen"),
+    State(
+        "sales_blocks",
+        "additive",
+        "array<bigint>",
+        "net sales of the last 30-day blocks that an order is known from before, at most twelve, newest first, fen",
+    ),
+    State(
+        "free_cash_blocks",
+        "additive",
+        "array<bigint>",
+        "free cash of the last 30-day blocks that a payment is known from before, at most twelve, newest first, fen",
+    ),
 )
 """What is made of several window sums at once; see `transforms/features/evaluate.py`."""
 

@@ -8,7 +8,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from transforms.features.catalogue import CATALOGUE, STATES, SUM_STATES, formulas
-from transforms.features.feature import Feature, column_of, window_sums_in
+from transforms.features.feature import COUNTED, EVER, Feature, column_of, window_sums_in
 from transforms.features.formulas import names_in
 from transforms.features.states.state import State
 from transforms.tables.measures import MEASURES
@@ -16,7 +16,8 @@ from transforms.tables.measures import MEASURES
 BLOCK_DAYS = 30
 BLOCKS = 12
 BLOCK_MEASURES = {"sales_blocks": "net_sales_fen", "free_cash_blocks": "free_cash_fen"}
-"""Arrays of the complete 30-day blocks before the as-of day, newest first: differences of window sums."""
+"""Arrays of the complete 30-day blocks before the as-of day, newest first: differences of window sums. A block of sales
+is complete where an order is known from before it, one of cash where a payment is."""
 
 KindsTold = Mapping[str, date | None]
 """The kinds of record that the lake's sources can bring, each with the day on which its first load arrived; None where
@@ -31,7 +32,9 @@ def wanted_sums(features: Sequence[Feature] = CATALOGUE) -> list[tuple[str, int]
     wanted = set().union(*map(window_sums_in, texts))
     for blocks, measure in BLOCK_MEASURES.items():
         if any(blocks in names_in(formula) for formula in texts):
-            wanted |= {(measure, BLOCK_DAYS * number) for number in range(1, BLOCKS + 1)}
+            counted = COUNTED[MEASURES[measure].event]
+            wanted |= {(name, BLOCK_DAYS * number) for name in (measure, counted) for number in range(1, BLOCKS + 1)}
+            wanted.add((counted, EVER))
     return sorted(wanted)
 
 
@@ -107,4 +110,10 @@ def _blocks(measure: str) -> Column:
         for number in range(2, BLOCKS + 1)
     ]
     every = F.array(*newest, *older)
-    return F.when(newest[0].isNotNull(), F.slice(every, F.lit(1), F.col("complete_blocks")))
+    counted = COUNTED[MEASURES[measure].event]
+    ever = F.col(column_of(counted, EVER))
+    complete = reduce(
+        Column.__add__,
+        ((ever > F.col(column_of(counted, BLOCK_DAYS * n))).cast("int") for n in range(1, BLOCKS + 1)),
+    )
+    return F.when(newest[0].isNotNull(), F.slice(every, F.lit(1), complete))

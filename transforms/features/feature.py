@@ -66,6 +66,10 @@ def column_of(measure: str, days: int) -> str:
     return f"{measure}_{window_name(days)}"
 
 
+COUNTED = {"order_event": "paid_orders", "payment_event": "payments"}
+"""The measure that counts the records of an event: where it has none from before a period, the source may have been
+connected since, and what the period lacks is unknown."""
+
 _EVENT_WORDS = {"order_event": "orders", "payment_event": "payments", "loan_event": "loans"}
 
 
@@ -93,10 +97,22 @@ def sums(
     ]
 
 
+def told_before(measure: str, days: int) -> str:
+    """Whether an order (of money: a payment) is known from before a window: then nothing of it is missing."""
+    counted = COUNTED[MEASURES[measure].event]
+    return f"{column_of(counted, EVER)} > {column_of(counted, days)}"
+
+
+def untold_before(measure: str, days: int) -> str:
+    """When it is not, in a reader's words."""
+    return f"no {_EVENT_WORDS[MEASURES[measure].event].removesuffix('s')} known from before the last {days} days"
+
+
 def growth(measure: str, days: int) -> str:
     """The formula of a sum's growth against the window before; null without a full window before."""
     now, both = column_of(measure, days), column_of(measure, 2 * days)
-    return f"case when history_days >= {2 * days} then try_divide(cast({now} as double), {both} - {now}) - 1 end"
+    whole = told_before(measure, 2 * days)
+    return f"case when {whole} then try_divide(cast({now} as double), {both} - {now}) - 1 end"
 
 
 def ratio(over: str, under: str) -> str:

@@ -16,7 +16,8 @@ one column of `gold.seller_features` and uses only what had happened **and** was
 of 90 days is the 90 days before it. Amounts are fen, shares fractions of 1. **Null is unknown, 0 is none**: a feature
 whose kind of record or field no source tells is null for every seller, also as of the days before its first load; where
 a kind is told, a seller without a record of it has 0. Ratios are null where 0 or less is below the line. What needs a
-whole earlier period is null while the history is shorter; `history_days` tells why.
+whole earlier period is null where no order (of money: no payment) is known from before it: of the time before a shop's
+orders or account were connected nothing is known, however long its other history (`history_days`).
 
 A formula is SQL over window sums (`paid_fen_90d` is the measure `paid_fen` summed over 90 days), states and other
 features. *Made of* says what has to be kept for it: **additive** sums of day tiles; **pair**: what a seller and a buyer

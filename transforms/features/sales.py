@@ -1,6 +1,6 @@
 """Scale, trend, volatility."""
 
-from transforms.features.feature import Feature, change, growth, ratios, sums, untold
+from transforms.features.feature import Feature, change, growth, ratios, sums, told_before, untold, untold_before
 
 _SCALE = "scale and trend"
 _VOLATILITY = "volatility and season"
@@ -29,6 +29,7 @@ def _clean(name: str, measure: str, days: int, words: str, model_input: bool = T
     )
 
 
+_NO_YEAR = untold_before("net_sales_fen", 360)
 _MEAN = "aggregate(sales_blocks, 0D, (sum, block) -> sum + block, sum -> sum / 12)"
 
 
@@ -86,7 +87,7 @@ FEATURES: list[Feature] = [
         growth("paid_fen", 90),
         "share",
         "growth of the amount of orders paid, last 90 days against the 90 before",
-        "under 180 days of history, or none sold in the 90 days before",
+        f"{untold_before('paid_fen', 180)}, or none sold in the 90 days before",
         "falls",
     ),
     Feature(
@@ -95,26 +96,27 @@ FEATURES: list[Feature] = [
         growth("paid_orders", 90),
         "share",
         "growth of the number of orders paid, last 90 days against the 90 before",
-        "under 180 days of history, or none sold in the 90 days before",
+        f"{untold_before('paid_fen', 180)}, or none sold in the 90 days before",
         "falls",
     ),
     Feature(
         "sales_pace_30d",
         _SCALE,
-        "case when history_days >= 90 then try_divide(cast(3 * paid_fen_30d as double), paid_fen_90d) - 1 end",
+        f"case when {told_before('paid_fen', 90)}"
+        " then try_divide(cast(3 * paid_fen_30d as double), paid_fen_90d) - 1 end",
         "share",
         "amount of orders paid of the last 30 days against a third of that of the last 90",
-        "under 90 days of history, or none sold in them",
+        f"{untold_before('paid_fen', 90)}, or none sold in them",
         "falls",
     ),
     Feature(
         "gmv_growth_on_year_90d",
         _SCALE,
-        "case when history_days >= 455"
+        f"case when {told_before('paid_fen', 455)}"
         " then try_divide(cast(paid_fen_90d as double), paid_fen_455d - paid_fen_365d) - 1 end",
         "share",
         "growth of the amount of orders paid, last 90 days against the same 90 days a year before",
-        "under 455 days of history, or none sold in the 90 days a year before",
+        f"{untold_before('paid_fen', 455)}, or none sold in the 90 days a year before",
         "falls",
     ),
     Feature(
@@ -123,38 +125,38 @@ FEATURES: list[Feature] = [
         growth("paid_fen", 365),
         "share",
         "growth of the amount of orders paid, last 365 days against the 365 before",
-        "under 730 days of history, or none sold in the year before",
+        f"{untold_before('paid_fen', 730)}, or none sold in the year before",
         "falls",
     ),
     Feature(
         "sales_slope_12_blocks",
         _SCALE,
         # least squares over x = 1 (oldest) to 12 (newest), mean 6.5, sum of squares 143; blocks stand newest first
-        "case when complete_blocks = 12"
+        "case when size(sales_blocks) = 12"
         " then try_divide(aggregate(transform(sales_blocks, (block, i) -> (5.5D - i) * block),"
         f" 0D, (sum, term) -> sum + term) / 143, greatest({_MEAN}, 0D)) end",
         "share a block",
         "how fast net sales rose or fell over the last twelve 30-day blocks (slope over mean)",
-        "under 360 days of history, or net sales of 0 or less",
+        f"{_NO_YEAR}, or net sales of 0 or less",
         "falls",
     ),
     Feature(
         "smallest_sales_block",
         _SCALE,
-        "case when complete_blocks = 12 then array_min(sales_blocks) end",
+        "case when size(sales_blocks) = 12 then array_min(sales_blocks) end",
         "fen",
         "net sales of the weakest of the last twelve 30-day blocks",
-        "under 360 days of history",
+        _NO_YEAR,
         "falls",
         "bigint",
     ),
     Feature(
         "second_smallest_sales_block",
         _SCALE,
-        "case when complete_blocks >= 3 then element_at(sort_array(sales_blocks), 2) end",
+        "case when size(sales_blocks) >= 3 then element_at(sort_array(sales_blocks), 2) end",
         "fen",
         "net sales of the second weakest of the last complete 30-day blocks, at most twelve",
-        "under 90 days of history",
+        untold_before("net_sales_fen", 90),
         "falls",
         "bigint",
         model_input=False,
@@ -171,38 +173,38 @@ FEATURES: list[Feature] = [
     Feature(
         "sales_variation_12_blocks",
         _VOLATILITY,
-        f"case when complete_blocks = 12 then {_spread('sales_blocks', 12)} end",
+        f"case when size(sales_blocks) = 12 then {_spread('sales_blocks', 12)} end",
         "share",
         "how far net sales of the last twelve 30-day blocks lie from their mean (standard deviation over mean)",
-        "under 360 days of history, or net sales of 0 or less",
+        f"{_NO_YEAR}, or net sales of 0 or less",
         "rises",
     ),
     Feature(
         "drawdown_180d",
         _VOLATILITY,
-        "case when complete_blocks >= 6"
+        "case when size(sales_blocks) >= 6"
         " then 1 - try_divide(cast(sales_blocks[0] as double), greatest(array_max(slice(sales_blocks, 1, 6)), 0)) end",
         "share",
         "fall of the newest 30-day block's net sales from the best of the last six",
-        "under 180 days of history, or no block with net sales in them",
+        f"{untold_before('net_sales_fen', 180)}, or no block with net sales in them",
         "rises",
     ),
     Feature(
         "sales_variation_26_weeks",
         _VOLATILITY,
-        f"case when history_days >= 182 then {_spread('weekly_sales', 26)} end",
+        f"case when {told_before('net_sales_fen', 210)} then {_spread('weekly_sales', 26)} end",
         "share",
         "how far net sales of the last 26 weeks lie from their mean (standard deviation over mean)",
-        "under 182 days of history, or net sales of 0 or less",
+        f"{untold_before('net_sales_fen', 210)}, or net sales of 0 or less",
         "rises",
     ),
     Feature(
         "longest_gap_180d",
         _VOLATILITY,
-        "case when history_days >= 180 then sales_gap_days end",
+        f"case when {told_before('paid_orders', 180)} then sales_gap_days end",
         "days",
         "longest run of days without a paid order, last 180 days",
-        "under 180 days of history",
+        untold_before("paid_orders", 180),
         "rises",
         "int",
     ),
@@ -232,12 +234,12 @@ FEATURES: list[Feature] = [
         "season_index_next_90d",
         _VOLATILITY,
         # blocks stand newest first: the last three begin 360 days before the as-of day
-        "case when complete_blocks = 12"
+        "case when size(sales_blocks) = 12"
         " then try_divide(cast(4 * (sales_blocks[9] + sales_blocks[10] + sales_blocks[11]) as double),"
         " greatest(aggregate(sales_blocks, 0L, (sum, block) -> sum + block), 0)) end",
         "times the mean quarter",
         "net sales of the quarter that began 360 days ago, as the coming one does now, over the mean quarter since",
-        "under 360 days of history, or net sales of 0 or less",
+        f"{_NO_YEAR}, or net sales of 0 or less",
         None,
     ),
 ]

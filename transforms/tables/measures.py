@@ -219,6 +219,7 @@ MEASURES: dict[str, Measure] = {
         ),
         _order("disputed_orders", "kind = 'disputed'", "1", "disputes opened", "disputed"),
         _order("lost_disputes", "kind = 'dispute_lost'", "1", "disputes lost", "dispute_lost"),
+        _payment("payments", "true", "1", "payments in and out", "sale"),
         _payment(
             "inflow_fen",
             "direction = 'in' and kind not in ('loan_draw', 'other_lender')",

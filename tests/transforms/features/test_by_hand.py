@@ -1,10 +1,12 @@
 """Every feature of the catalogue, worked out by hand on the tiny ledger: by sums and from events alone."""
 
+from dataclasses import replace
 from datetime import timedelta
 from math import sqrt
 
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from conf.source import load_source
 from tests.transforms.features import tiny
@@ -236,6 +238,37 @@ def test_what_a_source_tells_later_stays_unknown_of_the_days_before(spark: Spark
     assert sorted(map(tuple, found)) == [("s1", days[0], None, 30), ("s1", days[1], 700, 30)]
 
 
+# a feature of busy: with payments known from 150 days ago on; with orders known from 110 days ago on
+CONNECTED_LATER: dict[str, dict[str, Value]] = {
+    "payments": {
+        "inflow_growth_90d": None,
+        "smallest_free_cash_block": None,
+        "negative_cash_block_share": 1 / 4,
+        "free_cash_median_block": 0,
+    },
+    "orders": {
+        **dict.fromkeys(("gmv_growth_90d", "orders_growth_90d", "gmv_growth_on_year_90d", "gmv_growth_365d")),
+        **dict.fromkeys(("sales_slope_12_blocks", "smallest_sales_block", "sales_variation_12_blocks")),
+        **dict.fromkeys(("sales_variation_26_weeks", "drawdown_180d", "longest_gap_180d", "season_index_next_90d")),
+        "sales_pace_30d": 2000 / (4100 / 3) - 1,
+        "second_smallest_sales_block": 1700,
+        "lapsed_buyer_share_180d": None,
+    },
+}
+
+
+@pytest.mark.parametrize("feed", CONNECTED_LATER)
+def test_of_the_time_before_a_feed_was_connected_nothing_is_known(spark: SparkSession, feed: str) -> None:
+    events = tiny.bronze(spark)
+    days = {"payments": 150, "orders": 110}[feed]
+    known = getattr(events, feed).filter(F.col("event_day") >= F.date_sub(F.lit(tiny.AS_OF), days))
+    labels, kinds = tiny.labels(spark), dict.fromkeys(load_source("marketplace").kinds_told())
+    silver = tiny.silver(replace(events, **{feed: known}))
+    busy = features_by_sweep(silver, labels, Chosen(labels), kinds).filter("seller_id = 'busy'").collect()[0]
+    assert {name: busy[name] for name in CONNECTED_LATER[feed]} == CONNECTED_LATER[feed]
+    assert busy["complete_blocks"] == 12
+
+
 def same(have: Value, wanted: Value) -> bool:
     if have is None or wanted is None or isinstance(have, int):
         return have == wanted
@@ -243,7 +276,7 @@ def same(have: Value, wanted: Value) -> bool:
 
 
 def test_over_net_sales_of_less_than_nothing_a_ratio_is_unknown(spark: SparkSession) -> None:
-    told = "5000000L as outstanding_fen, -20000L as net_sales_fen_90d, 700L as supplier_fen_90d, 12 as complete_blocks"
+    told = "5000000L as outstanding_fen, -20000L as net_sales_fen_90d, 700L as supplier_fen_90d"
     # a shop that refunds more than it sells: by a negative mean its fall would look like growth, its swings like calm
     blocks = "array(-600L, 0L, 0L, 0L, 0L, 0L, 0L, 0L, 0L, 0L, 0L, 0L) as sales_blocks"
     rows = spark.sql(f"select {told}, {blocks}")

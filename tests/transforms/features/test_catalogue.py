@@ -10,7 +10,7 @@ from conf.errors import UserError
 from transforms.features import catalogue
 from transforms.features.catalogue import BY_NAME, CATALOGUE, MODEL_INPUTS, STATES, made_of
 from transforms.features.evaluate import wanted_sums
-from transforms.features.feature import HELD_WINDOWS, Feature
+from transforms.features.feature import EVER, HELD_WINDOWS, Feature
 from transforms.features.formulas import CatalogueError, expanded, names_in
 from transforms.features.reference import reference
 
@@ -109,7 +109,9 @@ def test_there_are_95_features_or_more_and_each_is_made_of_something() -> None:
 def test_the_engine_is_asked_for_held_windows_alone() -> None:
     assert {days for _, days in wanted_sums()} <= set(HELD_WINDOWS)
     assert ("outflow_fen", 90) in wanted_sums([BY_NAME["days_below_week_outflow_90d"]])
-    assert [days for _, days in wanted_sums([BY_NAME["smallest_sales_block"]])] == list(range(30, 361, 30))
+    blocks = list(range(30, 361, 30))
+    of_blocks = [*(("net_sales_fen", days) for days in blocks), *(("paid_orders", days) for days in [*blocks, EVER])]
+    assert wanted_sums([BY_NAME["smallest_sales_block"]]) == of_blocks
 
 
 def test_no_model_input_knows_what_only_an_audit_may() -> None:

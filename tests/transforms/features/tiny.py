@@ -90,6 +90,7 @@ sister  5    5      paid          b6     300   -      -
 
 PAYMENTS = """
 seller  day  known  way  kind            fen   to         balance  more
+busy    370  370    in   sale            7     platform   7        -
 busy    150  150    in   sale            1000  platform   1000     -
 busy    85   85     in   sale            2000  platform   3000     -
 busy    80   80     out  supplier        500   factory    2500     -
