@@ -36,12 +36,20 @@ class Planted:
         rows = pq.read_table(world / "truth" / "faults").to_pylist()
         self.files = {row["file"]: row["fault"] for row in rows if row["file"] is not None}
         self.records: Counter[Place] = Counter()
-        sound: dict[tuple[str, str], list[str]] = defaultdict(list)
+        self.sound: dict[tuple[str, str], list[str]] = defaultdict(list)
         """Days on which an id was delivered with the content that counts, by (feed, id)."""
-        wrong = defaultdict(set)
+        sound, wrong = self.sound, defaultdict(set)
         for row in rows:
             if row["file"] is None:
                 wrong[row["feed"], row["event_id"], str(row["delivered_on"])].add(row["fault"])
+        self.wrong = wrong
+        """What is wrong with a record, by (feed, id, delivered on)."""
+        self.broken = {
+            (feed, event_id) for (feed, event_id, _), faults in wrong.items() if faults & {"broken", "clock"}
+        }
+        """(feed, id) of what was broken at first: a loan's record is delivered again, sound."""
+        self.drifted: dict[str, set[tuple[str, str]]] = defaultdict(set)
+        """(feed, id) of what stands in files that have drifted and can be read, by how."""
         copies: Counter[tuple[str, str, str]] = Counter()
         for file in sorted((world / "deliveries").rglob("*.parquet")):
             day, feed = file.parts[-3:-1]
@@ -51,8 +59,11 @@ class Planted:
             table = pq.read_table(file, columns=["event_id"] if "event_id" in names else None)
             self.records[day, feed] += len(table)
             if feed in FEEDS:
+                drift = self.files.get(str(file.relative_to(world / "deliveries")))
                 for event_id in table["event_id"].to_pylist():
                     copies[feed, event_id, day] += 1
+                    if drift:
+                        self.drifted[drift].add((feed, event_id))
         self.found: dict[str, Counter[Place]] = defaultdict(Counter)
         """Records by what intake should say of them."""
         for (feed, event_id, day), number in sorted(copies.items(), key=lambda item: item[0][2]):
@@ -64,6 +75,8 @@ class Planted:
             good = number - len(unsound)
             for fault in unsound & {"broken", "clock"}:
                 self.found[fault][place] += 1
+            if "amendment" in faults:
+                self.found["amendment"][place] += 1
             if "correction" in unsound:
                 is_known = sound[feed, event_id.removesuffix(".void")]
                 self.found["correction" if is_known else "unknown original"][place] += 1
@@ -130,6 +143,43 @@ def test_corrections_and_what_is_told_twice_are_counted(lake: Lake, planted: Pla
         wanted[day] += number
     assert +Counter(duplicates) == +wanted
     assert wanted.total() > 0
+
+
+def test_late_and_amended_records_are_news_of_the_day_that_brought_them(lake: Lake, planted: Planted) -> None:
+    amended: Counter[Place] = Counter()
+    late: dict[str, set[Place]] = {"found": set(), "planted": set()}
+    for feed, table in FEEDS.items():
+        for row in lake.read(table).filter("sign = 1").collect():
+            told = (feed, row["event_id"])
+            if not planted.sound[told]:
+                # its sound copy was lost with its file
+                assert (feed, str(row["arrival_day"])) in {(of, day) for day, of in planted.found["only a conflict"]}
+                continue
+            assert str(row["arrival_day"]) == planted.sound[told][0], told
+            faults = planted.wrong[feed, row["event_id"], planted.sound[told][0]]
+            if row["event_id"].endswith(".amended"):
+                assert "amendment" in faults
+                amended[str(row["arrival_day"]), feed] += 1
+            # what was broken at first comes later than it happened without being late
+            elif faults <= {"late"} and told not in planted.broken:
+                if row["arrival_day"] > row["event_day"]:
+                    late["found"].add(told)
+                if "late" in faults:
+                    late["planted"].add(told)
+    assert amended == +planted.found["amendment"]
+    assert late["found"] == late["planted"]
+    assert amended.total() > 0 and len(late["found"]) > 20
+
+
+def test_of_files_that_have_drifted_and_can_be_read_every_sound_record_is_taken_in(
+    lake: Lake, planted: Planted
+) -> None:
+    assert sorted(planted.drifted) == ["extra column", "retyped column"]
+    for feed in ("orders", "payments"):
+        known = {row["event_id"] for row in lake.read(FEEDS[feed]).select("event_id").distinct().collect()}
+        for drift, told in planted.drifted.items():
+            sound = {event_id for of, event_id in told if of == feed and planted.sound[of, event_id]}
+            assert sound <= known, (drift, feed)
 
 
 def test_in_is_accepted_and_duplicate_and_quarantined(lake: Lake, planted: Planted) -> None:
