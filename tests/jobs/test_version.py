@@ -38,7 +38,7 @@ from ml.fitting import Plan, problems_of
 from ml.pipeline import Boosting
 from ml.registry import DESCRIPTION_LENGTH, load
 from tests.browser import chromium, fits, mlflow_server
-from tests.conftest import SMALL, lake_at
+from tests.conftest import PROJECT, SMALL, lake_at
 from transforms.features import catalogue
 from transforms.features.catalogue import MODEL_INPUTS
 from transforms.tables.bronze import SELLERS
@@ -303,6 +303,36 @@ def test_nothing_is_registered_of_a_set_that_carries_no_model(spark: SparkSessio
     settings = lake.settings.mlflow
     client = MlflowClient(settings.tracking_uri, settings.tracking_uri)
     assert client.search_registered_models() == [] and client.get_experiment_by_name(settings.experiment) is None
+
+
+def test_another_process_fits_the_same_version_of_the_same_set_to_the_last_bit(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    lake = with_training_set(lake_at(spark, one))
+    shutil.copytree(one, two)
+    models = []
+    for folder in (one, two):
+        registry = f"sqlite:///{folder / 'mlflow.db'}"
+        told = ("lake.root", folder / "lake"), ("mlflow.tracking_uri", registry), ("spark.shuffle_partitions", 2)
+        command = ["train", "--trained-on", str(TRAINED_ON), "--trainer", "Wang Fang", "--trees", "3"]
+        command += ["--set", f"pseudonyms.key_file={folder / 'pseudonyms.key'}"]
+        command += [part for name, value in told for part in ("--set", f"{name}={value}")]
+        done = subprocess.run(
+            [sys.executable, "-m", "jobs.cli", *command], capture_output=True, text=True, check=False, cwd=PROJECT
+        )
+        assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+        models.append(load(registry, lake.settings.mlflow.model, 1).pipeline)
+    rows = lake.read(TRAINING_SET)
+    scored = [
+        {(row["seller_id"], row["as_of"]): row["prediction"] for row in model.transform(rows).collect()}
+        for model in models
+    ]
+    assert scored[0] == scored[1] and len(set(scored[0].values())) > 10
+    grown = [next(stage for stage in model.stages if hasattr(stage, "toDebugString")) for model in models]
+    # but for the random part of its id
+    assert grown[0].toDebugString.split("\n", 1)[1] == grown[1].toDebugString.split("\n", 1)[1]
 
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "nonsense://x", "sqlite:////proc/none/mlflow.db"])
