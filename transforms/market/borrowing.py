@@ -78,6 +78,11 @@ class Loans:
         self._events: list[dict[str, Longs | Floats]] = []
 
     @property
+    def serials(self) -> Longs:
+        """Serial of the loan in each slot; of an empty slot, of its last."""
+        return self._serial
+
+    @property
     def owed(self) -> Longs:
         """Principal outstanding, fen a seller."""
         return self.outstanding.sum(axis=1)
