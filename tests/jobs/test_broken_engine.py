@@ -63,6 +63,10 @@ LEDGER: list[Row] = [
     order(12, "active", "a", 12),
     order(13, "active", "b", 12, 6),
     order(14, "quiet", "a", 3),
+    # a third order of one buyer: the second newest moves
+    order(15, "active", "c", 70),
+    order(16, "active", "c", 60),
+    order(17, "active", "c", 50),
 ]
 
 
@@ -177,7 +181,7 @@ BREAKS: dict[str, tuple[Break | None, str]] = {
     "late tile taken off that never counted": (never_counted_taken_off, "never"),
     "sweep without late tiles": (sweep_without_late_tiles, ""),
     "first day not moved back": (first_day_not_moved_back, "moved"),
-    "second order not moved": (second_order_not_moved, ""),
+    "second order not moved": (second_order_not_moved, "active"),
     "old last day not taken off": (old_last_day_not_taken_off, "late"),
     "archived buyer counted as new": (archived_buyer_is_new, "back"),
     "active day counted twice": (active_day_counted_twice, "active"),
