@@ -111,7 +111,8 @@ FEATURES: list[Feature] = [
     Feature(
         "free_cash_median_block",
         _FAMILY,
-        # the lower of the two middle ones where the number is even: an integer, and never flattering
+        # the lower of the two middle ones where the number is even: an integer, and never flattering. Two will do:
+        # sales are paid out days after they are made, so that of the third of a new shop a few days are missing
         "case when size(free_cash_blocks) >= 2"
         " then element_at(sort_array(free_cash_blocks), cast((size(free_cash_blocks) + 1) div 2 as int)) end",
         "fen",
