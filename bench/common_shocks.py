@@ -40,11 +40,10 @@ NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(64)
 
 @dataclass(frozen=True)
 class Loans:
-    """Loans of a world that can be followed: the week of each draw, and whether it went bad."""
+    """Loans of a world that can be followed: the week of each draw, whether it came to be 30 days past due, and bad."""
 
     week: Floats
     late: Floats
-    """1 if it came to be 30 days past due."""
     bad: Floats
 
     def counts(self, first: int, end: int) -> tuple[int, int]:
@@ -56,7 +55,8 @@ class Loans:
 def loans_in(world: World) -> Loans:
     weeks = Weeks(world, traits_of(world, members(world, np.asarray(world.families))))
     # a seller asks at most every third week, so that no serial is as high as the weeks are many
-    drawn, late, bad = (np.full((len(weeks.traits), world.weeks), -1) for _ in range(3))
+    drawn = np.full((len(weeks.traits), world.weeks), -1)
+    late, bad = np.zeros((2, *drawn.shape))
     for week in range(world.weeks):
         events = weeks.run(week)["events"]
         kind, seller, serial = (events[name].astype(np.int64) for name in ("kind", "seller", "serial"))
@@ -66,9 +66,9 @@ def loans_in(world: World) -> Loans:
             (week + 1) * DAYS_A_WEEK - weeks.loans.oldest_due_day() >= DAYS_PAST_DUE
         )
         seller, slot = np.nonzero(is_late)
-        late[seller, weeks.loans.serials[seller, slot]] = 1
+        late[seller, weeks.loans.serial[seller, slot]] = 1
     is_followed = (drawn >= 0) & (drawn < world.weeks - FOLLOWED_WEEKS)
-    return Loans(*(values[is_followed].astype(float) for values in (drawn, np.maximum(late, bad) > 0, bad > 0)))
+    return Loans(drawn[is_followed].astype(float), np.maximum(late, bad)[is_followed], bad[is_followed])
 
 
 def quarters_of(worlds: list[Loans], weeks: int) -> tuple[Floats, Floats]:

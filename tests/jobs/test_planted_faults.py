@@ -53,17 +53,17 @@ class Planted:
         copies: Counter[tuple[str, str, str]] = Counter()
         for file in sorted((world / "deliveries").rglob("*.parquet")):
             day, feed = file.parts[-3:-1]
-            if self.files.get(str(file.relative_to(world / "deliveries"))) in REFUSED_FILES:
+            fault = self.files.get(str(file.relative_to(world / "deliveries")))
+            if fault in REFUSED_FILES:
                 continue
             names = pq.read_schema(file).names
             table = pq.read_table(file, columns=["event_id"] if "event_id" in names else None)
             self.records[day, feed] += len(table)
             if feed in FEEDS:
-                drift = self.files.get(str(file.relative_to(world / "deliveries")))
                 for event_id in table["event_id"].to_pylist():
                     copies[feed, event_id, day] += 1
-                    if drift:
-                        self.drifted[drift].add((feed, event_id))
+                    if fault:
+                        self.drifted[fault].add((feed, event_id))
         self.found: dict[str, Counter[Place]] = defaultdict(Counter)
         """Records by what intake should say of them."""
         for (feed, event_id, day), number in sorted(copies.items(), key=lambda item: item[0][2]):

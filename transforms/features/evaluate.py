@@ -3,12 +3,13 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from functools import reduce
+from itertools import pairwise
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from transforms.features.catalogue import CATALOGUE, STATES, SUM_STATES, formulas
-from transforms.features.feature import COUNTED, EVER, Feature, column_of, window_sums_in
+from transforms.features.feature import Feature, column_of, told_before, window_sums_in
 from transforms.features.formulas import names_in
 from transforms.features.states.state import State
 from transforms.tables.measures import MEASURES
@@ -18,6 +19,8 @@ BLOCKS = 12
 BLOCK_MEASURES = {"sales_blocks": "net_sales_fen", "free_cash_blocks": "free_cash_fen"}
 """Arrays of the complete 30-day blocks before the as-of day, newest first: differences of window sums. A block of sales
 is complete where an order is known from before it, one of cash where a payment is."""
+
+_BLOCK_ENDS = range(BLOCK_DAYS, BLOCK_DAYS * BLOCKS + 1, BLOCK_DAYS)
 
 KindsTold = Mapping[str, date | None]
 """The kinds of record that the lake's sources can bring, each with the day on which its first load arrived; None where
@@ -32,9 +35,8 @@ def wanted_sums(features: Sequence[Feature] = CATALOGUE) -> list[tuple[str, int]
     wanted = set().union(*map(window_sums_in, texts))
     for blocks, measure in BLOCK_MEASURES.items():
         if any(blocks in names_in(formula) for formula in texts):
-            counted = COUNTED[MEASURES[measure].event]
-            wanted |= {(name, BLOCK_DAYS * number) for name in (measure, counted) for number in range(1, BLOCKS + 1)}
-            wanted.add((counted, EVER))
+            for days in _BLOCK_ENDS:
+                wanted |= {(measure, days)} | window_sums_in(told_before(measure, days))
     return sorted(wanted)
 
 
@@ -104,16 +106,7 @@ def _if_told(value: Column, kind: str, needs: Collection[str], kinds_told: Kinds
 
 def _blocks(measure: str) -> Column:
     """Sums of the complete blocks, newest first; null where the measure is unknown."""
-    newest = [F.col(column_of(measure, BLOCK_DAYS))]
-    older = [
-        F.col(column_of(measure, BLOCK_DAYS * number)) - F.col(column_of(measure, BLOCK_DAYS * (number - 1)))
-        for number in range(2, BLOCKS + 1)
-    ]
-    every = F.array(*newest, *older)
-    counted = COUNTED[MEASURES[measure].event]
-    ever = F.col(column_of(counted, EVER))
-    complete = reduce(
-        Column.__add__,
-        ((ever > F.col(column_of(counted, BLOCK_DAYS * n))).cast("int") for n in range(1, BLOCKS + 1)),
-    )
-    return F.when(newest[0].isNotNull(), F.slice(every, F.lit(1), complete))
+    sums = [F.col(column_of(measure, days)) for days in _BLOCK_ENDS]
+    every = F.array(sums[0], *(longer - shorter for shorter, longer in pairwise(sums)))
+    complete = reduce(Column.__add__, (F.expr(told_before(measure, days)).cast("int") for days in _BLOCK_ENDS))
+    return F.when(sums[0].isNotNull(), F.slice(every, F.lit(1), complete))

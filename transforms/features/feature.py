@@ -66,7 +66,7 @@ def column_of(measure: str, days: int) -> str:
     return f"{measure}_{window_name(days)}"
 
 
-COUNTED = {"order_event": "paid_orders", "payment_event": "payments"}
+_COUNTED = {"order_event": "paid_orders", "payment_event": "payments"}
 """The measure that counts the records of an event: where it has none from before a period, the source may have been
 connected since, and what the period lacks is unknown."""
 
@@ -99,7 +99,7 @@ def sums(
 
 def told_before(measure: str, days: int) -> str:
     """Whether an order (of money: a payment) is known from before a window: then nothing of it is missing."""
-    counted = COUNTED[MEASURES[measure].event]
+    counted = _COUNTED[MEASURES[measure].event]
     return f"{column_of(counted, EVER)} > {column_of(counted, days)}"
 
 

@@ -61,7 +61,8 @@ class Loans:
         self._world, self._traits, self._chance = world, traits, chance
         number = len(traits)
         by_slot = (number, SLOTS)
-        self._serial = np.zeros(by_slot, dtype=np.int64)
+        self.serial: Longs = np.zeros(by_slot, dtype=np.int64)
+        """Of the loan in each slot; of an empty slot, of its last."""
         self.outstanding: Longs = np.zeros(by_slot, dtype=np.int64)
         self._drawn_day = np.zeros(by_slot, dtype=np.int64)
         self._paid_until = np.zeros(by_slot, dtype=np.int64)
@@ -76,11 +77,6 @@ class Loans:
         self.is_barred: Flags = np.zeros(number, dtype=bool)
         self._new_bads: Flags = np.zeros(number, dtype=bool)
         self._events: list[dict[str, Longs | Floats]] = []
-
-    @property
-    def serials(self) -> Longs:
-        """Serial of the loan in each slot; of an empty slot, of its last."""
-        return self._serial
 
     @property
     def owed(self) -> Longs:
@@ -215,7 +211,7 @@ class Loans:
         fate = chance.uniform("fate", week, who)
         unwilling = np.where(fate < lending.fraud, 1, np.where(fate < lending.fraud + lending.strategic, 2, 0))
         self._unwilling[who, slot] = unwilling
-        self.outstanding[who, slot], self._serial[who, slot] = amount, serial
+        self.outstanding[who, slot], self.serial[who, slot] = amount, serial
         self._drawn_day[who, slot], self._paid_until[who, slot] = day, day
         self._rate[who, slot], self._is_bad[who, slot] = rate, False
         self._write_off_days[who, slot] = np.rint(chance.between("write off", lending.write_off_days, week, who))
@@ -284,7 +280,7 @@ class Loans:
             self._tell(
                 REPAID,
                 who,
-                serial=self._serial[who, slot],
+                serial=self.serial[who, slot],
                 day=day[who],
                 second=second,
                 amount=principal[who],
@@ -327,7 +323,7 @@ class Loans:
         self._tell(
             DEFAULTED,
             who,
-            serial=self._serial[who, slot],
+            serial=self.serial[who, slot],
             day=last,
             second=0,
             amount=self.outstanding[who, slot],
@@ -343,7 +339,7 @@ class Loans:
         self._tell(
             WRITTEN_OFF,
             who,
-            serial=self._serial[who, slot],
+            serial=self.serial[who, slot],
             day=day,
             second=SECONDS_A_DAY * 17 // 24 - 32_400,
             amount=self.outstanding[who, slot],
