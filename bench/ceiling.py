@@ -37,6 +37,7 @@ from jobs.aggregate import aggregate
 from jobs.ingest import ingest
 from jobs.lakehouse.lake import Lake
 from jobs.lakehouse.session import spark_session
+from jobs.lakehouse.training_sets import NEWEST, training_set_of
 from jobs.simulate import simulate
 from jobs.training_set import training_set_by_cohorts
 from ml.algorithms import ALGORITHMS, fit
@@ -52,27 +53,32 @@ FIRST_MONTH, LAST_MONTH, TRAINED_ON = date(2021, 8, 1), date(2023, 11, 1), date(
 """As the demo has them: 12 months of history, cohorts with an 11.11 out of time."""
 CLOSED_BEFORE_END = 4
 """Last days of a world in which only late records come in."""
+CEILING = replace(Boosting(), trees=120, depth=4, step_size=0.1)
 
 
-def training_rows(out: Path, world: World) -> DataFrame:
-    """Rows of the training set of all worlds with their `world`, made by the steps that are not done yet."""
+def lake_of(out: Path) -> Lake:
+    """The lake of many worlds in a folder, with a key of its own."""
+    if not (out / "key").exists():
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "key").write_text(secrets.token_hex(32))
     told = [
         f"lake.root={out / 'lake'}",
         f"pseudonyms.key_file={out / 'key'}",
         "spark.driver_memory=6g",
         "spark.shuffle_partitions=64",
     ]
-    if not (out / "key").exists():
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "key").write_text(secrets.token_hex(32))
     settings = load_settings("local", {}, told)
-    spark = spark_session(settings)
-    lake = Lake(spark, settings)
+    return Lake(spark_session(settings), settings)
+
+
+def training_rows(out: Path, world: World) -> DataFrame:
+    """Rows of the training set of all worlds with their `world`, made by the steps that are not done yet."""
+    lake = lake_of(out)
     closed = world.last_day - timedelta(days=CLOSED_BEFORE_END)
     source, deliveries = load_source("marketplace"), str(out / "world" / "deliveries")
     today = world.last_day
     steps: dict[str, Callable[[], object]] = {
-        "simulate": lambda: simulate(spark, world, str(out / "world")),
+        "simulate": lambda: simulate(lake.spark, world, str(out / "world")),
         "ingest": lambda: ingest(lake, source, deliveries, None, today, None, str(closed)),
         "aggregate": lambda: aggregate(lake, closed),
         "training-set": lambda: training_set_by_cohorts(lake, FIRST_MONTH, LAST_MONTH, load_definition("standard")),
@@ -81,9 +87,12 @@ def training_rows(out: Path, world: World) -> DataFrame:
         began = time.monotonic()
         done = run()
         click.echo(f"{step}: {time.monotonic() - began:,.0f} s; {getattr(done, 'values', '')}")
-    made_by = lake.last_run("training-set")
-    if made_by is None:
-        raise click.ClickException("no training set was published")
+    return known_rows(lake)
+
+
+def known_rows(lake: Lake) -> DataFrame:
+    """Rows of the newest training set of a lake with their `world`. Raises UserError where none is published."""
+    made_by = training_set_of(lake, NEWEST)
     world_of = lake.read(SELLERS).select("seller_id", "world").distinct()
     rows = lake.read(TRAINING_SET).filter(F.col("training_set") == made_by.run_id)
     return rows.join(world_of, "seller_id", "inner")
@@ -94,16 +103,21 @@ def ceilings(rows: DataFrame, worlds: Sequence[str], boosting: Boosting) -> dict
     found = {}
     for half in (worlds[::2], worlds[1::2]):
         others = rows.filter(~F.col("world").isin(list(half)))
-        inputs = usable_inputs(others.filter(~F.col("indeterminate")), MODEL_INPUTS)
-        model = fit(others, inputs, boosting)
-        margin = vector_to_array(F.col(MARGIN))[0].alias(LOG_ODDS)
         later = rows.filter(F.col("world").isin(list(half)) & (F.col("as_of") >= F.lit(TRAINED_ON)))
-        judged = model.transform(later).select("world", "group_id", "bad", margin).persist()
+        judged = by_many_worlds(others, later, boosting).persist()
         for world in half:
             of_world = count(judged.filter(F.col("world") == world))
             found[world] = auc(of_world.good.sum(axis=0), of_world.bad.sum(axis=0), of_world.log_odds)
         judged.unpersist()
     return found
+
+
+def by_many_worlds(others: DataFrame, judged: DataFrame, boosting: Boosting) -> DataFrame:
+    """Rows with the margin, as `log_odds`, of trees that saw every cohort of other worlds."""
+    inputs = usable_inputs(others.filter(~F.col("indeterminate")), MODEL_INPUTS)
+    model = fit(others, inputs, boosting)
+    margin = vector_to_array(F.col(MARGIN))[0].alias(LOG_ODDS)
+    return model.transform(judged).select("seller_id", "as_of", "world", "group_id", "bad", margin)
 
 
 def judged_alone(rows: DataFrame, world: str) -> tuple[Evaluation, Evaluation, Interval]:
@@ -173,7 +187,7 @@ def report(
 @click.option("--worlds", default=8, show_default=True, help="Seeds: other sellers, other common shocks.")
 @click.option("--first-world", default=0, show_default=True, help="Number of the first: 8 for eight others.")
 @click.option("--sellers", default=8000, show_default=True, help="Of each world.")
-@click.option("--trees", default=120, show_default=True, help="Of the ceiling, of depth 4.")
+@click.option("--trees", default=CEILING.trees, show_default=True, help="Of the ceiling, of depth 4.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder; the world and the lake lie there.")
 def main(name: str, worlds: int, first_world: int, sellers: int, trees: int, out: Path) -> None:
     """Print one table, and write it into the folder."""
@@ -185,7 +199,7 @@ def main(name: str, worlds: int, first_world: int, sellers: int, trees: int, out
         began = time.monotonic()
         told[world] = judged_alone(rows, world)
         click.echo(f"{world}: {told[world][0].auc}, {time.monotonic() - began:,.0f} s")
-    top = ceilings(rows, names, replace(Boosting(), trees=trees, depth=4, step_size=0.1))
+    top = ceilings(rows, names, replace(CEILING, trees=trees))
     click.echo(report(out, rows.count(), told, top))
 
 

@@ -12,7 +12,7 @@ of time. Too few futures blur the PD: the AUC by half of them stands beside, and
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -34,13 +34,15 @@ from transforms.market.traits import members, traits_of
 from transforms.market.weeks import Weeks
 
 COHORTS = (date(2023, 9, 1), date(2023, 10, 1), date(2023, 11, 1), date(2023, 12, 1))
+"""Out of time, where nobody says otherwise: the as-of days whose draws are judged."""
 DRAW_DAYS, FOLLOWED_WEEKS = 90, 40
 """Draws of 90 days, of 90 days at most, each followed until 90 days past due."""
 PRIOR_DRAWS = 2.0
 FAMILIES_A_TASK = 400
 """8,000 sellers, of whom the 1,500 that matter live their futures at once: a week of fewer is mostly calls to numpy."""
 
-_SCHEMA = "world int, cohort int, number bigint, bad int, draws_half int, bads_half int, draws int, bads int"
+_COUNTS = ("bad", "draws_half", "bads_half", "draws", "bads")
+_SCHEMA = "world bigint, as_of date, number bigint, " + ", ".join(f"{name} bigint" for name in _COUNTS)
 
 
 def outcomes(weeks: Weeks, first: int, last: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -61,24 +63,22 @@ def outcomes(weeks: Weeks, first: int, last: int) -> tuple[NDArray[np.bool_], ND
 
 
 def counted(world: World, futures: int) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """From tasks (cohort, first family) to a row a seller that drew: what came, and what might have come."""
+    """From tasks (as-of day, first family) to a row a seller that drew: what came, and what might have come."""
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for task in batch.to_pylist():
-                yield pa.RecordBatch.from_pandas(
-                    _of_families(world, task["cohort"], task["family"], futures), preserve_index=False
-                )
+                yield _of_families(world, task["as_of"], task["family"], futures)
 
     return run
 
 
-def _of_families(world: World, cohort: int, family: int, futures: int) -> pd.DataFrame:
+def _of_families(world: World, as_of: date, family: int, futures: int) -> pa.RecordBatch:
     a_world = len(world.families) // world.worlds
     last_family = min(family + FAMILIES_A_TASK, (family // a_world + 1) * a_world)
     numbers = members(world, np.arange(family, last_family))
     # the week of the as-of day is not known on it
-    first = (COHORTS[cohort] - world.first_day).days // DAYS_A_WEEK
+    first = (as_of - world.first_day).days // DAYS_A_WEEK
     last = min(first + FOLLOWED_WEEKS, world.weeks)
     lived = Weeks(world, traits_of(world, numbers))
     for week in range(first):
@@ -95,30 +95,28 @@ def _of_families(world: World, cohort: int, family: int, futures: int) -> pd.Dat
         draws, bads = outcomes(here.branched(world.seed + 1_000_003 * (future + 1)), first, last)
         total[int(future >= futures // 2)] += (draws, bads)
     shown = drew[needed]
-    return pd.DataFrame(
+    many = int(shown.sum())
+    counts = (bad[needed].astype(np.int64), *total[0], *total.sum(axis=0))
+    return pa.RecordBatch.from_pydict(
         {
-            "world": np.full(shown.sum(), family // a_world, dtype=np.int32),
-            "cohort": np.full(shown.sum(), cohort, dtype=np.int32),
+            "world": np.full(many, family // a_world, dtype=np.int64),
+            "as_of": pa.array([as_of] * many, pa.date32()),
             "number": numbers[needed][shown],
-            "bad": bad[needed][shown].astype(np.int32),
-            "draws_half": total[0, 0][shown].astype(np.int32),
-            "bads_half": total[0, 1][shown].astype(np.int32),
-            "draws": total[:, 0].sum(axis=0)[shown].astype(np.int32),
-            "bads": total[:, 1].sum(axis=0)[shown].astype(np.int32),
+            **{name: values[shown] for name, values in zip(_COUNTS, counts, strict=True)},
         }
     )
 
 
-def sellers_of(spark: SparkSession, world: World, futures: int) -> DataFrame:
+def sellers_of(spark: SparkSession, world: World, futures: int, cohorts: Sequence[date] = COHORTS) -> DataFrame:
     """One row a seller of a cohort that drew: what happened, and in how many futures it drew and went bad."""
     a_world = len(world.families) // world.worlds
     tasks = [
-        (cohort, place * a_world + start)
-        for place in range(world.worlds)
-        for cohort in range(len(COHORTS))
+        (as_of, of_world + start)
+        for of_world in world.families[::a_world]
+        for as_of in cohorts
         for start in range(0, a_world, FAMILIES_A_TASK)
     ]
-    table = spark.createDataFrame(tasks, "cohort int, family long").repartition(len(tasks))
+    table = spark.createDataFrame(tasks, "as_of date, family long").repartition(len(tasks))
     return table.mapInArrow(counted(world, futures), _SCHEMA)
 
 
