@@ -29,6 +29,8 @@ THIS_MODEL = "models:/this-one"
 """Stands in descriptions and text artifacts for the address of the model that they are registered with."""
 DESCRIPTION_LENGTH = 5_000
 """Characters that MLflow's table of versions has for a description: PostgreSQL and MySQL refuse a longer one."""
+UNFINISHED = "unfinished"
+"""Tag of a version whose training is not published: where its process was killed, it stays, and says so."""
 _SQLITE = "sqlite:///"
 
 
@@ -104,14 +106,15 @@ def register(uri: str, experiment: str, name: str, model: PipelineModel, evidenc
     """Log a model with its evidence and register it; return its version and its MLflow run.
 
     The version is made last, of a run that is complete, and taken back where its description fails. It is no challenger
-    yet: see `set_challenger`.
+    yet, and tagged as unfinished: see `set_challenger`.
     """
+    unfinished = {UNFINISHED: "its training was not published: nothing can be judged by it, train again"}
     with _client(uri) as client:
         experiment_id = _experiment(client, uri, experiment)
         with mlflow.start_run(experiment_id=experiment_id, run_name=name) as run:
             run_id = run.info.run_id
             _log(model, evidence, f"runs:/{run_id}/model")
-        version = mlflow.register_model(f"runs:/{run_id}/model", name, tags=dict(evidence.tags)).version
+        version = mlflow.register_model(f"runs:/{run_id}/model", name, tags=dict(evidence.tags) | unfinished).version
         try:
             page = f"#/experiments/{experiment_id}/runs/{run_id}"
             link = f"Evidence: [the run with metrics, parameters, datasets and the model card]({page})."
@@ -133,6 +136,9 @@ def set_challenger(uri: str, name: str, version: int) -> None:
     """Point the alias at a version whose training is published: at no other, since nothing is known of it."""
     with _client(uri) as client:
         try:
+            # first: a version whose alias stands is not looked at again
+            if UNFINISHED in client.get_model_version(name, str(version)).tags:
+                client.delete_model_version_tag(name, str(version), UNFINISHED)
             client.set_registered_model_alias(name, CHALLENGER, str(version))
         except MlflowException as error:
             raise _told(error, uri, name, str(version)) from None

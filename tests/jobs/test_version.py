@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import os
 import random
 import re
 import shutil
@@ -36,7 +37,8 @@ from jobs.train import _champion, train
 from ml.algorithms import ALGORITHMS
 from ml.fitting import Plan, problems_of
 from ml.pipeline import Boosting
-from ml.registry import DESCRIPTION_LENGTH, load
+from ml.registry import CHALLENGER, DESCRIPTION_LENGTH, UNFINISHED, alias, load
+from ml.xgboosting import XGBoosting
 from tests.browser import chromium, fits, mlflow_server
 from tests.conftest import PROJECT, SMALL, lake_at
 from transforms.features import catalogue
@@ -305,6 +307,45 @@ def test_nothing_is_registered_of_a_set_that_carries_no_model(spark: SparkSessio
     assert client.search_registered_models() == [] and client.get_experiment_by_name(settings.experiment) is None
 
 
+def trained_apart(folder: Path, failpoint: str = "") -> "subprocess.CompletedProcess[str]":
+    """Train on the lake in a folder by the command, in a process of its own; a failpoint kills it as SIGKILL does."""
+    told = {
+        "lake.root": folder / "lake",
+        "mlflow.tracking_uri": f"sqlite:///{folder / 'mlflow.db'}",
+        "pseudonyms.key_file": folder / "pseudonyms.key",
+        "spark.shuffle_partitions": 2,
+    }
+    command = ["train", "--trained-on", str(TRAINED_ON), "--trainer", "Wang Fang", "--trees", "3"]
+    command += [part for name, value in told.items() for part in ("--set", f"{name}={value}")]
+    return subprocess.run(
+        [sys.executable, "-m", "jobs.cli", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=PROJECT,
+        env=os.environ | {"SC_FAILPOINT": failpoint},
+    )
+
+
+def test_a_training_killed_before_it_is_published_leaves_a_version_that_says_so(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    lake = with_training_set(lake_at(spark, tmp_path))
+    settings = lake.settings.mlflow
+    client = MlflowClient(settings.tracking_uri, settings.tracking_uri)
+    assert trained_apart(tmp_path, "train:before:publish").returncode == -9
+    assert "train again" in client.get_model_version(settings.model, "1").tags[UNFINISHED]
+    assert lake.last_run("train") is None and alias(settings.tracking_uri, settings.model, CHALLENGER) is None
+    with pytest.raises(UserError, match="version 1 was not trained on this lake"):
+        review(lake, "1")
+
+    done = trained_apart(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    assert UNFINISHED not in client.get_model_version(settings.model, "2").tags
+    assert alias(settings.tracking_uri, settings.model, CHALLENGER) == 2
+    assert training_of(lake_at(spark, tmp_path), 2).facts["model_version"] == "2"
+
+
 def test_another_process_fits_the_same_version_of_the_same_set_to_the_last_bit(
     spark: SparkSession, tmp_path: Path
 ) -> None:
@@ -314,16 +355,9 @@ def test_another_process_fits_the_same_version_of_the_same_set_to_the_last_bit(
     shutil.copytree(one, two)
     models = []
     for folder in (one, two):
-        registry = f"sqlite:///{folder / 'mlflow.db'}"
-        told = ("lake.root", folder / "lake"), ("mlflow.tracking_uri", registry), ("spark.shuffle_partitions", 2)
-        command = ["train", "--trained-on", str(TRAINED_ON), "--trainer", "Wang Fang", "--trees", "3"]
-        command += ["--set", f"pseudonyms.key_file={folder / 'pseudonyms.key'}"]
-        command += [part for name, value in told for part in ("--set", f"{name}={value}")]
-        done = subprocess.run(
-            [sys.executable, "-m", "jobs.cli", *command], capture_output=True, text=True, check=False, cwd=PROJECT
-        )
+        done = trained_apart(folder)
         assert done.returncode == 0, done.stdout + done.stderr[-3000:]
-        models.append(load(registry, lake.settings.mlflow.model, 1).pipeline)
+        models.append(load(f"sqlite:///{folder / 'mlflow.db'}", lake.settings.mlflow.model, 1).pipeline)
     rows = lake.read(TRAINING_SET)
     scored = [
         {(row["seller_id"], row["as_of"]): row["prediction"] for row in model.transform(rows).collect()}
@@ -333,6 +367,38 @@ def test_another_process_fits_the_same_version_of_the_same_set_to_the_last_bit(
     grown = [next(stage for stage in model.stages if hasattr(stage, "toDebugString")) for model in models]
     # but for the random part of its id
     assert grown[0].toDebugString.split("\n", 1)[1] == grown[1].toDebugString.split("\n", 1)[1]
+
+
+def test_a_cross_validated_challenger_by_xgboost_judges_each_row_once_and_scores_nobody(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    lake = with_training_set(lake_at(spark, tmp_path))
+    train(lake, Plan(XGBoosting(trees=5, depth=2), None, 2, 2), "Wang Fang", POLICY)
+    settings = lake.settings.mlflow
+    client = MlflowClient(settings.tracking_uri, settings.tracking_uri)
+    version = client.get_model_version(settings.model, "1")
+    assert alias(settings.tracking_uri, settings.model, CHALLENGER) == 1 and UNFINISHED not in version.tags
+    rows = rows_of_a_set("any")
+    metrics = client.get_run(version.run_id).data.metrics
+    # not twice, though there are two repeats of two folds
+    assert metrics["evaluated_rows"] == metrics["train_rows"] == len(rows)
+    assert metrics["evaluated_bads"] == sum(row["bad"] for row in rows)
+    # what one fold's models say of a row that they never saw cannot be what all rows' own trees say of it
+    assert metrics["evaluated_auc"] < metrics["train_auc"]
+    assert "AUC over 2 repeats: mean " in version.description and "between the 4 folds" in version.description
+    told = review(lake, "1").table
+    assert told is not None
+    by_gate = {gate[0]: gate for gate in told[1]}
+    assert "insufficient evidence" in str(by_gate["observed-to-expected"])
+
+    loaded = load(settings.tracking_uri, settings.model, 1)
+    model = mlflow.models.get_model_info(f"models:/{settings.model}/1")
+    needed = Path(mlflow.artifacts.download_artifacts(f"{model.model_uri}/requirements.txt")).read_text()
+    assert re.search(r"^xgboost-cpu==\d", needed, re.MULTILINE)
+    found = [row["prediction"] for row in loaded.pipeline.transform(lake.read(TRAINING_SET)).collect()]
+    assert len(found) == len(rows) and all(0 < pd < 1 for pd in found) and len(set(found)) > 5
+    with pytest.raises(UserError, match="has no exact reasons: no seller could be told why"):
+        _require_match(loaded)
 
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "nonsense://x", "sqlite:////proc/none/mlflow.db"])
