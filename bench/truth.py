@@ -115,6 +115,13 @@ def main(version: str, folder: Path, many_worlds: Path | None, futures: int, pro
     world = World.model_validate(json.loads((folder / "world.json").read_text())["world"])
     judged = out_of_time(lake, training.facts["training_set"], date.fromisoformat(told_day))
     judged = judged.persist(StorageLevel.MEMORY_AND_DISK)
+    found = {row["world"] for row in judged.select("world").distinct().collect()}
+    wanted = {f"{world.name}-{place}" for place in range(world.first_world, world.first_world + world.worlds)}
+    if not found or not found <= wanted:
+        raise click.ClickException(
+            f"{folder} holds {', '.join(sorted(wanted))}; version {number} was judged on"
+            f" {', '.join(sorted(found)) or 'no row'}"
+        )
     cohorts = [row["as_of"] for row in judged.select("as_of").distinct().orderBy("as_of").collect()]
     if cohorts[-1] + timedelta(weeks=FOLLOWED_WEEKS) > world.last_day + timedelta(weeks=1):
         raise click.ClickException(f"world {world.name} ends on {world.last_day}: its last cohort is not followed")
@@ -131,8 +138,7 @@ def main(version: str, folder: Path, many_worlds: Path | None, futures: int, pro
         pool = lake_of(many_worlds)
         if not training_set_of(pool, NEWEST).facts["catalogue"].startswith(training.facts["catalogue"]):
             raise click.ClickException(f"{many_worlds}: its features are of another catalogue than the version's")
-        own = judged.select("world").distinct()
-        others = known_rows(pool).join(own, "world", "left_anti").persist(StorageLevel.DISK_ONLY)
+        others = known_rows(pool).filter(~F.col("world").isin(*found)).persist(StorageLevel.DISK_ONLY)
         top = by_many_worlds(others, judged, CEILING).withColumnRenamed(LOG_ODDS, CEILING_ROW)
         rows = rows.join(top.select("seller_id", "as_of", CEILING_ROW), ["seller_id", "as_of"], "inner")
         ways.append(CEILING_ROW)
