@@ -192,7 +192,7 @@ def test_the_version_has_its_tags_and_the_run_its_evidence(lake: Lake) -> None:
     assert names == {
         *(f"tables/{name}.csv" for name in ("agreement", "approved", "directions", "importance", "scorecard")),
         *(f"tables/{name}.csv" for name in ("shift", "tuning", "worst_misses")),
-        *(f"plots/{name}.png" for name in ("calibration", "cohorts", "gain", "roc", "scores")),
+        *(f"plots/{name}.png" for name in ("calibration", "cohorts", "gain", "lift", "roc", "scores")),
     }
 
 
