@@ -90,9 +90,9 @@ def training_rows(out: Path, world: World) -> DataFrame:
     return known_rows(lake)
 
 
-def known_rows(lake: Lake) -> DataFrame:
-    """Rows of the newest training set of a lake with their `world`. Raises UserError where none is published."""
-    made_by = training_set_of(lake, NEWEST)
+def known_rows(lake: Lake, training_set: str = NEWEST) -> DataFrame:
+    """Rows of a training set of a lake with their `world`. Raises UserError where there is none."""
+    made_by = training_set_of(lake, training_set)
     world_of = lake.read(SELLERS).select("seller_id", "world").distinct()
     rows = lake.read(TRAINING_SET).filter(F.col("training_set") == made_by.run_id)
     return rows.join(world_of, "seller_id", "inner")

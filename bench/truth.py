@@ -35,18 +35,9 @@ from ml.fitting import log_odds_by
 from ml.pipeline import LOG_ODDS
 from ml.registry import load, resolve
 from transforms.market.files import shop_id
-from transforms.tables.bronze import SELLERS
-from transforms.tables.gold import TRAINING_SET
 
 VERSION, TRUE, TRUE_BY_HALF, CEILING_ROW = "this version", "true PD", "true PD, half of the futures", "feature ceiling"
 METRICS = {TRUE: "true_pd_auc", CEILING_ROW: "feature_ceiling_auc"}
-
-
-def out_of_time(lake: Lake, training_set: str, trained_on: date) -> DataFrame:
-    """The rows that a version was judged on, with their `world`."""
-    world_of = lake.read(SELLERS).select("seller_id", "world").distinct()
-    is_judged = (F.col("training_set") == training_set) & (F.col("as_of") >= F.lit(trained_on))
-    return lake.read(TRAINING_SET).filter(is_judged).join(world_of, "seller_id", "inner")
 
 
 def true_log_odds(sellers: DataFrame) -> DataFrame:
@@ -113,8 +104,8 @@ def main(version: str, folder: Path, many_worlds: Path | None, futures: int, pro
     if told_day is None:
         raise click.ClickException(f"version {number} was cross-validated: it has no rows out of time")
     world = World.model_validate(json.loads((folder / "world.json").read_text())["world"])
-    judged = out_of_time(lake, training.facts["training_set"], date.fromisoformat(told_day))
-    judged = judged.persist(StorageLevel.MEMORY_AND_DISK)
+    is_judged = F.col("as_of") >= F.lit(date.fromisoformat(told_day))
+    judged = known_rows(lake, training.facts["training_set"]).filter(is_judged).persist(StorageLevel.MEMORY_AND_DISK)
     found = {row["world"] for row in judged.select("world").distinct().collect()}
     wanted = {f"{world.name}-{place}" for place in range(world.first_world, world.first_world + world.worlds)}
     if not found or not found <= wanted:
