@@ -4,8 +4,9 @@
 
 The steps are those of a user: simulate, ingest, aggregate, training-set. Then each world has a model and a scorecard of
 its own, fitted on outcomes known by the training day as `train` does it, and judged on its later cohorts. The feature
-ceiling of a world is the same boosting with more and deeper trees, fitted on every cohort of worlds of the other half:
-what these features can say when rows are not scarce. Conclusions are over worlds: a mean with its interval by Student's
+ceiling of a world is the same boosting with more and deeper trees, fitted on every cohort of worlds of the other half,
+and of the worlds of earlier runs (`--many-worlds FOLDER`): what these features can say when rows are not scarce.
+Conclusions are over worlds: a mean with its interval by Student's
 t, since rows of one world share its shocks. Writes ceiling.md and ceiling.json into the folder, which holds the world
 and the lake; a run that was stopped goes on where it was.
 """
@@ -98,17 +99,34 @@ def known_rows(lake: Lake, training_set: str = NEWEST) -> DataFrame:
     return rows.join(world_of, "seller_id", "inner")
 
 
-def ceilings(rows: DataFrame, worlds: Sequence[str], boosting: Boosting) -> dict[str, float]:
-    """AUC on each world's later cohorts by trees that saw every cohort of the other half of the worlds alone."""
+def rows_of_many(folders: Sequence[Path], but: Sequence[str]) -> DataFrame | None:
+    """Rows that earlier runs left in their folders; None without a folder. Raises where one has a world of these."""
+    found = None
+    for folder in folders:
+        rows = known_rows(lake_of(folder))
+        both = {row["world"] for row in rows.select("world").distinct().collect()} & set(but)
+        if both:
+            raise click.ClickException(f"{folder} holds {', '.join(sorted(both))}, which are to be judged")
+        found = rows if found is None else found.unionByName(rows)
+    return found
+
+
+def ceilings(
+    rows: DataFrame, worlds: Sequence[str], boosting: Boosting, many: DataFrame | None = None
+) -> dict[str, float]:
+    """AUC on each world's later cohorts by trees that saw every cohort of the other half, and of many more worlds."""
     found = {}
     for half in (worlds[::2], worlds[1::2]):
         others = rows.filter(~F.col("world").isin(list(half)))
+        others = (others if many is None else others.unionByName(many)).persist(StorageLevel.DISK_ONLY)
+        click.echo(f"the ceiling of {', '.join(half)} sees {others.count():,} rows")
         later = rows.filter(F.col("world").isin(list(half)) & (F.col("as_of") >= F.lit(TRAINED_ON)))
         judged = by_many_worlds(others, later, boosting).persist()
         for world in half:
             of_world = count(judged.filter(F.col("world") == world))
             found[world] = auc(of_world.good.sum(axis=0), of_world.bad.sum(axis=0), of_world.log_odds)
         judged.unpersist()
+        others.unpersist()
     return found
 
 
@@ -188,18 +206,27 @@ def report(
 @click.option("--first-world", default=0, show_default=True, help="Number of the first: 8 for eight others.")
 @click.option("--sellers", default=8000, show_default=True, help="Of each world.")
 @click.option("--trees", default=CEILING.trees, show_default=True, help="Of the ceiling, of depth 4.")
+@click.option(
+    "--many-worlds",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of an earlier run with other worlds, which every ceiling sees too; may be told several times.",
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder; the world and the lake lie there.")
-def main(name: str, worlds: int, first_world: int, sellers: int, trees: int, out: Path) -> None:
+def main(
+    name: str, worlds: int, first_world: int, sellers: int, trees: int, many_worlds: tuple[Path, ...], out: Path
+) -> None:
     """Print one table, and write it into the folder."""
     simulated = load_world(name, sellers, worlds=worlds, first_world=first_world)
     rows = training_rows(out, simulated).persist(StorageLevel.DISK_ONLY)
     names = sorted(row["world"] for row in rows.select("world").distinct().collect())
+    many = rows_of_many(many_worlds, names)
     told = {}
     for world in names:
         began = time.monotonic()
         told[world] = judged_alone(rows, world)
         click.echo(f"{world}: {told[world][0].auc}, {time.monotonic() - began:,.0f} s")
-    top = ceilings(rows, names, replace(CEILING, trees=trees))
+    top = ceilings(rows, names, replace(CEILING, trees=trees), many)
     click.echo(report(out, rows.count(), told, top))
 
 
