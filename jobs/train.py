@@ -44,6 +44,7 @@ from ml.registry import (
     register,
     run_of,
     set_challenger,
+    set_finished,
     withdraw,
 )
 from ml.tuning import Tuning, tuned
@@ -154,6 +155,7 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy, training_set: st
             # nobody could judge it: its figures are in no table
             withdraw(settings.tracking_uri, settings.model, version)
             raise
+        set_finished(settings.tracking_uri, settings.model, version)
         set_challenger(settings.tracking_uri, settings.model, version)
     return _report(found, fit, f"{settings.model} {version}", card)
 
@@ -258,6 +260,8 @@ def _is_registered(lake: Lake, training: Published) -> bool:
 
 def _published_before(lake: Lake, run: Published) -> Report:
     settings, version = lake.settings.mlflow, int(run.facts["model_version"])
+    # killed before it could be told, and by now perhaps not the newest
+    set_finished(settings.tracking_uri, settings.model, version)
     # the newest training, killed before it could be named: the challenger is the one before it
     if run == lake.last_run("train") and alias(settings.tracking_uri, settings.model, CHALLENGER) != version:
         set_challenger(settings.tracking_uri, settings.model, version)

@@ -106,7 +106,7 @@ def register(uri: str, experiment: str, name: str, model: PipelineModel, evidenc
     """Log a model with its evidence and register it; return its version and its MLflow run.
 
     The version is made last, of a run that is complete, and taken back where its description fails. It is no challenger
-    yet, and tagged as unfinished: see `set_challenger`.
+    yet, and tagged as unfinished: see `set_finished`.
     """
     unfinished = {UNFINISHED: "its training was not published: nothing can be judged by it, train again"}
     with _client(uri) as client:
@@ -132,13 +132,20 @@ def withdraw(uri: str, name: str, version: int) -> None:
         client.delete_model_version(name, str(version))
 
 
+def set_finished(uri: str, name: str, version: int) -> None:
+    """Take the tag off a version whose training is published."""
+    with _client(uri) as client:
+        try:
+            if UNFINISHED in client.get_model_version(name, str(version)).tags:
+                client.delete_model_version_tag(name, str(version), UNFINISHED)
+        except MlflowException as error:
+            raise _told(error, uri, name, str(version)) from None
+
+
 def set_challenger(uri: str, name: str, version: int) -> None:
     """Point the alias at a version whose training is published: at no other, since nothing is known of it."""
     with _client(uri) as client:
         try:
-            # first: a version whose alias stands is not looked at again
-            if UNFINISHED in client.get_model_version(name, str(version)).tags:
-                client.delete_model_version_tag(name, str(version), UNFINISHED)
             client.set_registered_model_alias(name, CHALLENGER, str(version))
         except MlflowException as error:
             raise _told(error, uri, name, str(version)) from None

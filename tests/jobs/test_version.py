@@ -345,6 +345,11 @@ def test_a_training_killed_before_it_is_published_leaves_a_version_that_says_so(
     assert alias(settings.tracking_uri, settings.model, CHALLENGER) == 2
     assert training_of(lake_at(spark, tmp_path), 2).facts["model_version"] == "2"
 
+    # as one that was killed between the two leaves it, whatever is the challenger by then
+    client.set_model_version_tag(settings.model, "2", UNFINISHED, "")
+    assert trained_apart(tmp_path).returncode == 0
+    assert UNFINISHED not in client.get_model_version(settings.model, "2").tags
+
 
 def test_another_process_fits_the_same_version_of_the_same_set_to_the_last_bit(
     spark: SparkSession, tmp_path: Path
