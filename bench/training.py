@@ -109,7 +109,7 @@ def ways_of_trees(rows: DataFrame, held: DataFrame, inputs: Inputs) -> Iterator[
         "32 bins": (replace(usual, bins=32), None, {}),
         "every feature at every node": (replace(usual, largest_share_of_features="all"), None, {}),
         "steps of 0.5": (replace(usual, step_size=0.5), None, {}),
-        "40 trees": (replace(usual, trees=40), None, {}),
+        "50 trees": (replace(usual, trees=50), None, {}),
     }
     preparation = fit_preparation(rows, inputs)
     margin = vector_to_array(F.col("raw"))[1].alias("margin")
