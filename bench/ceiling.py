@@ -6,9 +6,9 @@ The steps are those of a user: simulate, ingest, aggregate, training-set. Then e
 its own, fitted on outcomes known by the training day as `train` does it, and judged on its later cohorts. The feature
 ceiling of a world is the same boosting with more and deeper trees, fitted on every cohort of worlds of the other half,
 and of the worlds of earlier runs (`--many-worlds FOLDER`): what these features can say when rows are not scarce.
-Conclusions are over worlds: a mean with its interval by Student's
-t, since rows of one world share its shocks. Writes ceiling.md and ceiling.json into the folder, which holds the world
-and the lake; a run that was stopped goes on where it was.
+Conclusions are over worlds: a mean with its interval by Student's t, since rows of one world share its shocks. Writes
+ceiling.md and ceiling.json into the folder, which holds the world and the lake; a run that was stopped goes on where it
+was.
 """
 
 import json
