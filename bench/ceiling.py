@@ -99,26 +99,22 @@ def known_rows(lake: Lake, training_set: str = NEWEST) -> DataFrame:
     return rows.join(world_of, "seller_id", "inner")
 
 
-def rows_of_many(folders: Sequence[Path], but: Sequence[str]) -> DataFrame | None:
-    """Rows that earlier runs left in their folders; None without a folder. Raises where one has a world of these."""
-    found = None
+def pooled(rows: DataFrame, worlds: Sequence[str], folders: Sequence[Path]) -> DataFrame:
+    """The rows, and those that earlier runs left in their folders. Raises where one of them has a world of these."""
     for folder in folders:
-        rows = known_rows(lake_of(folder))
-        both = {row["world"] for row in rows.select("world").distinct().collect()} & set(but)
+        earlier = known_rows(lake_of(folder)).persist(StorageLevel.DISK_ONLY)
+        both = {row["world"] for row in earlier.select("world").distinct().collect()} & set(worlds)
         if both:
             raise click.ClickException(f"{folder} holds {', '.join(sorted(both))}, which are to be judged")
-        found = rows if found is None else found.unionByName(rows)
-    return found
+        rows = rows.unionByName(earlier)
+    return rows
 
 
-def ceilings(
-    rows: DataFrame, worlds: Sequence[str], boosting: Boosting, many: DataFrame | None = None
-) -> dict[str, float]:
-    """AUC on each world's later cohorts by trees that saw every cohort of the other half, and of many more worlds."""
+def ceilings(rows: DataFrame, worlds: Sequence[str], boosting: Boosting) -> dict[str, float]:
+    """AUC on each world's later cohorts by trees that saw every cohort of all worlds but those of its half."""
     found = {}
     for half in (worlds[::2], worlds[1::2]):
         others = rows.filter(~F.col("world").isin(list(half)))
-        others = (others if many is None else others.unionByName(many)).persist(StorageLevel.DISK_ONLY)
         click.echo(f"the ceiling of {', '.join(half)} sees {others.count():,} rows")
         later = rows.filter(F.col("world").isin(list(half)) & (F.col("as_of") >= F.lit(TRAINED_ON)))
         judged = by_many_worlds(others, later, boosting).persist()
@@ -126,7 +122,6 @@ def ceilings(
             of_world = count(judged.filter(F.col("world") == world))
             found[world] = auc(of_world.good.sum(axis=0), of_world.bad.sum(axis=0), of_world.log_odds)
         judged.unpersist()
-        others.unpersist()
     return found
 
 
@@ -220,13 +215,13 @@ def main(
     simulated = load_world(name, sellers, worlds=worlds, first_world=first_world)
     rows = training_rows(out, simulated).persist(StorageLevel.DISK_ONLY)
     names = sorted(row["world"] for row in rows.select("world").distinct().collect())
-    many = rows_of_many(many_worlds, names)
+    many = pooled(rows, names, many_worlds)
     told = {}
     for world in names:
         began = time.monotonic()
         told[world] = judged_alone(rows, world)
         click.echo(f"{world}: {told[world][0].auc}, {time.monotonic() - began:,.0f} s")
-    top = ceilings(rows, names, replace(CEILING, trees=trees), many)
+    top = ceilings(many, names, replace(CEILING, trees=trees))
     click.echo(report(out, rows.count(), told, top))
 
 
