@@ -6,7 +6,9 @@ The steps are those of a user: simulate, ingest, aggregate, training-set. Then e
 its own, fitted on outcomes known by the training day as `train` does it, and judged on its later cohorts. The feature
 ceiling of a world is the same boosting with more and deeper trees, fitted on every cohort of worlds of the other half,
 and of the worlds of earlier runs (`--many-worlds FOLDER`): what these features can say when rows are not scarce.
-Conclusions are over worlds: a mean with its interval by Student's t, since rows of one world share its shocks. Writes
+Conclusions are over worlds: a mean with its interval by Student's t, since rows of one world share its shocks. The
+demo's regime break lies between what trains and what judges; `--break-day 546` has it a year earlier, before loans of
+the last cohorts that train: a model then has seen a slump, and what came after. Writes
 ceiling.md and ceiling.json into the folder, which holds the world and the lake; a run that was stopped goes on where it
 was.
 """
@@ -200,6 +202,9 @@ def report(
 @click.option("--worlds", default=8, show_default=True, help="Seeds: other sellers, other common shocks.")
 @click.option("--first-world", default=0, show_default=True, help="Number of the first: 8 for eight others.")
 @click.option("--sellers", default=8000, show_default=True, help="Of each world.")
+@click.option(
+    "--break-day", type=int, help="Day of the regime break, counted from the first; the demo's is 912, in March 2023."
+)
 @click.option("--trees", default=CEILING.trees, show_default=True, help="Of the ceiling, of depth 4.")
 @click.option(
     "--many-worlds",
@@ -209,10 +214,20 @@ def report(
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder; the world and the lake lie there.")
 def main(
-    name: str, worlds: int, first_world: int, sellers: int, trees: int, many_worlds: tuple[Path, ...], out: Path
+    name: str,
+    worlds: int,
+    first_world: int,
+    sellers: int,
+    break_day: int | None,
+    trees: int,
+    many_worlds: tuple[Path, ...],
+    out: Path,
 ) -> None:
     """Print one table, and write it into the folder."""
     simulated = load_world(name, sellers, worlds=worlds, first_world=first_world)
+    if break_day is not None:
+        moved = simulated.demand.model_copy(update={"break_day": break_day})
+        simulated = simulated.model_copy(update={"demand": moved})
     rows = training_rows(out, simulated).persist(StorageLevel.DISK_ONLY)
     names = sorted(row["world"] for row in rows.select("world").distinct().collect())
     many = pooled(rows, names, many_worlds)

@@ -19,6 +19,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from ml.binning import in_sample, number_of
+from ml.cohorts import FIT_WEIGHT, cohort_weights, fit_weight
 from ml.reasons import FILLED, MISSING
 
 LABEL = "bad"
@@ -162,14 +163,15 @@ def prepared(
 
 
 def in_fixed_order(vectors: DataFrame, features: str, rows: int, partitions: int | None = None) -> DataFrame:
-    """Vectors with their labels, in one order and as many partitions as are told, or as their number asks for.
+    """Vectors with their labels and weights, in one order and as many partitions as are told, or as their number asks.
 
     The same rows and seed give the same model only so: subsampling goes by place, and sums of doubles by order. In one
     JVM, that is: of several executors sums come as they arrive. Partitions by hash: the bounds of ranges come of a
     sample that differs from run to run.
     """
     partitions = partitions or -(-rows // ROWS_A_PARTITION)
-    wanted = vectors.select("seller_id", "as_of", features, F.col(LABEL).cast("double").alias(LABEL))
+    weight = fit_weight(cohort_weights(vectors))
+    wanted = vectors.select("seller_id", "as_of", features, F.col(LABEL).cast("double").alias(LABEL), weight)
     return wanted.repartition(partitions, "seller_id", "as_of").sortWithinPartitions("seller_id", "as_of")
 
 
@@ -184,6 +186,7 @@ def classifier(boosting: Boosting, rows: int) -> GBTClassifier:
     trees = GBTClassifier(
         featuresCol=FEATURES,
         labelCol=LABEL,
+        weightCol=FIT_WEIGHT,
         maxIter=boosting.trees,
         maxDepth=boosting.depth,
         stepSize=boosting.step_size,

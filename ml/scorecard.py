@@ -19,6 +19,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from ml.binning import counted, cuts_of
+from ml.cohorts import FIT_WEIGHT
 from ml.pipeline import LABEL, MARGIN, Inputs, UnfitError, in_fixed_order
 from transforms.features.catalogue import BY_NAME
 from transforms.lending.scale import POINTS_PER_LOG_ODDS, plain_score_of_log_odds
@@ -120,6 +121,7 @@ def fit_scorecard(rows: DataFrame, inputs: Inputs, settings: Scorecard = Scoreca
     logistic = LogisticRegression(
         featuresCol="evidence",
         labelCol=LABEL,
+        weightCol=FIT_WEIGHT,
         regParam=settings.ridge,
         elasticNetParam=0.0,
         standardization=False,

@@ -9,6 +9,7 @@ from pyspark.ml.feature import VectorSlicer
 from pyspark.sql import DataFrame
 from xgboost.spark import SparkXGBClassifier
 
+from ml.cohorts import FIT_WEIGHT
 from ml.pipeline import FEATURES, LABEL, MARGIN, Inputs
 from transforms.features.catalogue import BY_NAME
 
@@ -55,6 +56,7 @@ def fit_xgboost(vectors: DataFrame, preparation: PipelineModel, inputs: Inputs, 
     trees = SparkXGBClassifier(
         features_col=FEATURES,
         label_col=LABEL,
+        weight_col=FIT_WEIGHT,
         raw_prediction_col="raw",
         probability_col="raw_probability",
         prediction_col="raw_class",
