@@ -101,9 +101,19 @@ def known_rows(lake: Lake, training_set: str = NEWEST) -> DataFrame:
     return rows.join(world_of, "seller_id", "inner")
 
 
-def pooled(rows: DataFrame, worlds: Sequence[str], folders: Sequence[Path]) -> DataFrame:
-    """The rows, and those that earlier runs left in their folders. Raises where one of them has a world of these."""
+def catalogue_of(folder: Path) -> str:
+    """Digest of the features of a run's training set."""
+    return str(training_set_of(lake_of(folder), NEWEST).facts["catalogue"])
+
+
+def pooled(rows: DataFrame, worlds: Sequence[str], catalogue: str, folders: Sequence[Path]) -> DataFrame:
+    """The rows, and those that earlier runs left in their folders.
+
+    Raises where one of these has a world of the rows, or other features.
+    """
     for folder in folders:
+        if catalogue_of(folder) != catalogue:
+            raise click.ClickException(f"{folder}: its features are of another catalogue than these worlds'")
         earlier = known_rows(lake_of(folder)).persist(StorageLevel.DISK_ONLY)
         both = {row["world"] for row in earlier.select("world").distinct().collect()} & set(worlds)
         if both:
@@ -230,7 +240,7 @@ def main(
         simulated = simulated.model_copy(update={"demand": moved})
     rows = training_rows(out, simulated).persist(StorageLevel.DISK_ONLY)
     names = sorted(row["world"] for row in rows.select("world").distinct().collect())
-    many = pooled(rows, names, many_worlds)
+    many = pooled(rows, names, catalogue_of(out), many_worlds)
     told = {}
     for world in names:
         began = time.monotonic()
