@@ -28,8 +28,7 @@ def cohort_weights(rows: DataFrame) -> Mapping[date, float]:
     bads, goods = sum(bad for _, bad, _ in cohorts), sum(good for _, _, good in cohorts)
     if not bads or not goods:
         return {}
-    odds = bads / goods
-    return {day: (bad + COMMON_BADS) / (good * odds + COMMON_BADS) for day, bad, good in cohorts}
+    return {day: (bad + COMMON_BADS) / (good * bads / goods + COMMON_BADS) for day, bad, good in cohorts}
 
 
 def fit_weight(weights: Mapping[date, float]) -> Column:
