@@ -8,6 +8,9 @@ from scipy.stats import beta
 
 from ml.evaluate import Counts, auc
 
+TRAINING_COHORT = "training cohort"
+"""Attribute of the cohorts that a version was fitted on; `cohort` is that of those it was judged on."""
+
 
 @dataclass(frozen=True)
 class Agreement:

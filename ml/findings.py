@@ -13,7 +13,7 @@ from pyspark.ml.regression import GeneralizedLinearRegressionModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from ml.agreement import Agreement, Approved, agreements, approval_rates, impact_ratio
+from ml.agreement import TRAINING_COHORT, Agreement, Approved, agreements, approval_rates, impact_ratio
 from ml.directions import Direction, directions
 from ml.evaluate import Counts, Evaluation, Interval, auc, count, count_by, difference_of_auc, evaluate
 from ml.fitting import BASELINE_LOG_ODDS, CHAMPION_LOG_ODDS, Fitted, Plan, log_odds_by
@@ -159,6 +159,8 @@ def findings(
     try:
         samples = _samples(fit, plan, judged)
         by_value = _by_value(judged, edges)
+        if not plan.is_cross_validated:
+            by_value |= _by_training_cohort(fit.in_training)
         misses = _misses(judged)
         reweighted = _reweighted(judged)
     finally:
@@ -259,6 +261,12 @@ def _by_value(judged: DataFrame, edges: Sequence[float]) -> dict[tuple[object, .
     )
     exploded = judged.select("group_id", "bad", LOG_ODDS, pairs.alias("told"))
     return count_by(exploded.select("group_id", "bad", LOG_ODDS, "told.attribute", "told.value"), "attribute", "value")
+
+
+def _by_training_cohort(in_training: DataFrame) -> dict[tuple[object, ...], Counts]:
+    """A model knows these sellers, but not their cohort's level: goods weigh so that all cohorts have the same odds."""
+    attribute, value = F.lit(TRAINING_COHORT).alias("attribute"), F.col("as_of").cast("string").alias("value")
+    return count_by(in_training.select("group_id", "bad", LOG_ODDS, attribute, value), "attribute", "value")
 
 
 def _approved(model: PipelineModel, snapshot: DataFrame, cut_off: int) -> tuple[Approved, ...]:

@@ -14,7 +14,7 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ml.agreement import Agreement
+from ml.agreement import TRAINING_COHORT, Agreement
 from ml.directions import Direction
 from ml.evaluate import Counts, by_decile
 from ml.findings import SCORE_SHIFT, Findings
@@ -65,12 +65,24 @@ class Card:
 
     @property
     def segments(self) -> list[str]:
-        """The attributes other than grade and cohort, in order."""
+        """The attributes other than grade and cohorts, in order."""
         return [
             name
             for name in dict.fromkeys(value.attribute for value in self.findings.agreements)
-            if name not in ("grade", "cohort")
+            if name not in ("grade", "cohort", TRAINING_COHORT)
         ]
+
+    @property
+    def levels(self) -> str | None:
+        """How far the level moved from one cohort that trained to another; None where there are not two."""
+        found = [value.observed / value.mean_pd for value in self.of(TRAINING_COHORT)]
+        if len(found) < 2:
+            return None
+        return (
+            f"Of the {len(found)} cohorts that trained, observed / expected was from {min(found):.2f} to"
+            f" {max(found):.2f}: so far did levels move with the times. The interval out of time resamples sellers, and"
+            " knows nothing of what all of them share."
+        )
 
     @property
     def shifts(self) -> list[Shift]:

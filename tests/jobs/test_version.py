@@ -196,6 +196,25 @@ def test_the_version_has_its_tags_and_the_run_its_evidence(lake: Lake) -> None:
     }
 
 
+def test_the_run_tells_the_level_of_each_cohort_that_trained(lake: Lake) -> None:
+    settings = lake.settings.mlflow
+    client = MlflowClient(settings.tracking_uri, settings.tracking_uri)
+    version = client.get_model_version(settings.model, "1")
+    folder = Path(mlflow.artifacts.download_artifacts(run_id=version.run_id, tracking_uri=settings.tracking_uri))
+    told = {
+        row["value"]: (int(row["rows"]), int(row["bads"]))
+        for row in csv.DictReader(io.StringIO((folder / "tables" / "agreement.csv").read_text()))
+        if row["attribute"] == "training cohort"
+    }
+    trained = [row for row in rows_of_a_set("any") if row["known_on"] <= TRAINED_ON]
+    assert told == {
+        str(cohort): (len(of_it), sum(row["bad"] for row in of_it))
+        for cohort in COHORTS[:3]
+        for of_it in [[row for row in trained if row["as_of"] == cohort]]
+    }
+    assert "Of the 3 cohorts that trained, observed / expected was from " in (folder / "card.html").read_text("utf-8")
+
+
 def test_no_seller_is_named_in_what_the_registry_holds(lake: Lake) -> None:
     settings = lake.settings.mlflow
     client = MlflowClient(settings.tracking_uri, settings.tracking_uri)

@@ -21,7 +21,7 @@ from scipy.optimize import brentq
 from conf.errors import UserError
 from ml import findings as module_of_findings
 from ml import pipeline
-from ml.agreement import Approved, agreements
+from ml.agreement import TRAINING_COHORT, Approved, agreements
 from ml.algorithms import fit
 from ml.card.card import Card, plots_of, to_html, to_markdown
 from ml.cross_validate import calibrated_by_others, fit_both, judged_by_both, out_of_fold
@@ -615,5 +615,15 @@ def test_the_card_escapes_and_marks_what_is_simulated(spark: SparkSession) -> No
     assert (
         "&lt;30" in page and "1,234" in page and "From which arrears" not in to_html(replace(card, roll_rates=()), {})
     )
+    # 34 of 100 bad by 30 and 60 % expected in two cohorts that trained
+    mild, grim = (
+        replace(value, attribute=TRAINING_COHORT, mean_pd=pd) for value in found.agreements[:1] for pd in (0.3, 0.6)
+    )
+    told = to_html(replace(card, findings=replace(found, agreements=(mild, grim))), {})
+    assert (
+        "Of the 2 cohorts that trained, observed / expected was from 0.57 to 1.13" in told
+        and "cohort that trained" in told
+    )
+    assert "that trained" not in page and "60.00 %" in told
     assert "Simulated data" in page and "Simulated data" not in to_html(replace(card, is_simulated=False), {})
     assert to_markdown(card).splitlines()[0] == "A plain sentence."
