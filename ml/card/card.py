@@ -80,8 +80,8 @@ class Card:
             return None
         return (
             f"Of the {len(found)} cohorts that trained, observed / expected was from {min(found):.2f} to"
-            f" {max(found):.2f}: so far did levels move, with the times and by chance. The interval out of time resamples"
-            " sellers, and knows nothing of what all of them share."
+            f" {max(found):.2f}: so far did levels move, with the times and by chance. The interval out of time"
+            " resamples sellers, and knows nothing of what all of them share."
         )
 
     @property
