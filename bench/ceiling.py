@@ -8,9 +8,10 @@ ceiling of a world is the same boosting with more and deeper trees, fitted on ev
 and of the worlds of earlier runs (`--many-worlds FOLDER`): what these features can say when rows are not scarce.
 Conclusions are over worlds: a mean with its interval by Student's t, since rows of one world share its shocks. The
 demo's regime break lies between what trains and what judges; `--break-day 546` has it a year earlier, before loans of
-the last cohorts that train: a model then has seen a slump, and what came after. Writes
-ceiling.md and ceiling.json into the folder, which holds the world and the lake; a run that was stopped goes on where it
-was.
+the last cohorts that train: a model then has seen a slump, and what came after. Worlds that have it in one season share
+that shock too, and the interval over them does not know it: `--break-day 790 --break-spread 490` draws the day of each
+world, from the first cohorts to the last half year. Writes ceiling.md and ceiling.json into the folder, which holds the
+world and the lake; a run that was stopped goes on where it was.
 """
 
 import json
@@ -215,6 +216,7 @@ def report(
 @click.option(
     "--break-day", type=int, help="Day of the regime break, counted from the first; the demo's is 912, in March 2023."
 )
+@click.option("--break-spread", default=0, help="Days by which it begins earlier or later, drawn for each world.")
 @click.option("--trees", default=CEILING.trees, show_default=True, help="Of the ceiling, of depth 4.")
 @click.option(
     "--many-worlds",
@@ -229,15 +231,15 @@ def main(
     first_world: int,
     sellers: int,
     break_day: int | None,
+    break_spread: int,
     trees: int,
     many_worlds: tuple[Path, ...],
     out: Path,
 ) -> None:
     """Print one table, and write it into the folder."""
     simulated = load_world(name, sellers, worlds=worlds, first_world=first_world)
-    if break_day is not None:
-        moved = simulated.demand.model_copy(update={"break_day": break_day})
-        simulated = simulated.model_copy(update={"demand": moved})
+    moved = {"break_day_spread": break_spread, **({} if break_day is None else {"break_day": break_day})}
+    simulated = simulated.model_copy(update={"demand": simulated.demand.model_copy(update=moved)})
     rows = training_rows(out, simulated).persist(StorageLevel.DISK_ONLY)
     names = sorted(row["world"] for row in rows.select("world").distinct().collect())
     many = pooled(rows, names, catalogue_of(out), many_worlds)

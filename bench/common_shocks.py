@@ -108,18 +108,20 @@ def odds(loans: int, bad: int) -> float:
 def main(name: str, sellers: int, seeds: int) -> None:
     """Print one table."""
     world = load_world(name, sellers)
-    weeks = np.flatnonzero(in_break(world))
-    if not weeks.size or weeks[-1] >= world.weeks - FOLLOWED_WEEKS:
+    seeded = [world.model_copy(update={"seed": seed}) for seed in range(1, seeds + 1)]
+    breaks = [np.flatnonzero(in_break(each, 0)) for each in seeded]
+    if not all(weeks.size and weeks[-1] < world.weeks - FOLLOWED_WEEKS for weeks in breaks):
         raise click.UsageError(
             f"world {name} has no regime break whose loans can be followed for {FOLLOWED_WEEKS} weeks"
         )
-    calm = world.model_copy(update={"demand": world.demand.model_copy(update={"break_demand": 0, "break_margin": 0})})
-    seeded = [{"seed": seed} for seed in range(1, seeds + 1)]
-    with_break, without = ([loans_in(kind.model_copy(update=seed)) for seed in seeded] for kind in (world, calm))
+    calm = {"demand": world.demand.model_copy(update={"break_demand": 0, "break_margin": 0})}
+    with_break = [loans_in(each) for each in seeded]
+    without = [loans_in(each.model_copy(update=calm)) for each in seeded]
     loans, bad = quarters_of(without, world.weeks)
     best, low, high = correlation_of(loans, bad)
     hard, usual = (
-        np.array([told.counts(weeks[0], weeks[-1] + 1) for told in worlds]) for worlds in (with_break, without)
+        np.array([told.counts(weeks[0], weeks[-1] + 1) for told, weeks in zip(worlds, breaks, strict=True)])
+        for worlds in (with_break, without)
     )
     ratios = [odds(*there) / odds(*here) for there, here in zip(hard, usual, strict=True)]
     pooled = odds(*hard.sum(axis=0)) / odds(*usual.sum(axis=0))

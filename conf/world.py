@@ -94,6 +94,7 @@ class Demand(Part):
     decline_a_week: Range = Field(description="log sales lost a week while it lasts")
     decline_weeks: Range
     break_day: int = Field(ge=0, description="day of the regime break, counted from the first day")
+    break_day_spread: int = Field(ge=0, description="days by which it begins earlier or later, evenly over worlds")
     break_days: int = Field(ge=0, description="days that it lasts")
     break_demand: float = Field(description="log sales lost in it")
     break_margin: float = Field(description="margin lost in it, as a share of sales")

@@ -63,14 +63,14 @@ def common_demand(world: World, index: int) -> Floats:
     return (
         demand.common_spread * _common_factor(world, index)
         + demand.category_spread * category
-        - demand.break_demand * in_break(world)[None, :].astype(np.float64)
+        - demand.break_demand * in_break(world, index)[None, :]
     )
 
 
 def margin_squeeze(world: World, index: int) -> Floats:
     """What goods cost more in each week, as a share of sales: when the common factor is low, and in the break."""
     demand = world.demand
-    return demand.break_margin * in_break(world) - demand.common_margin * _common_factor(world, index)[0]
+    return demand.break_margin * in_break(world, index) - demand.common_margin * _common_factor(world, index)[0]
 
 
 def _last_number(index: int) -> int:
@@ -82,8 +82,9 @@ def _common_factor(world: World, index: int) -> Floats:
     return _persistent(Chance(world.seed, np.array([_last_number(index)])), "common", world.weeks, 1)
 
 
-def in_break(world: World) -> Floats:
-    """1 in the weeks of the regime break, else 0."""
-    day = np.arange(world.weeks) * DAYS_A_WEEK
-    first = world.demand.break_day
-    return ((day >= first) & (day < first + world.demand.break_days)).astype(np.float64)
+def in_break(world: World, index: int) -> Floats:
+    """1 in the weeks of the regime break of the world of this number, else 0."""
+    demand, day = world.demand, np.arange(world.weeks) * DAYS_A_WEEK
+    chance = Chance(world.seed, np.array([_last_number(index)]))
+    first = demand.break_day + demand.break_day_spread * chance.between("break", (-1.0, 1.0))[0]
+    return ((day >= first) & (day < first + demand.break_days)).astype(np.float64)

@@ -14,7 +14,7 @@ from transforms.market.borrowing import Condition, Loans
 from transforms.market.chance import Chance
 from transforms.market.orders import order_events
 from transforms.market.payments import payment_events
-from transforms.market.seasons import common_demand
+from transforms.market.seasons import common_demand, in_break
 from transforms.market.sellers import seller_versions
 from transforms.market.traits import traits_of
 from transforms.market.weeks import INFLOWS, MONEY, Weeks, simulate_sellers
@@ -245,6 +245,22 @@ def test_in_the_regime_break_goods_cost_more_and_never_before_it() -> None:
         told.append(spent)
     assert (told[0][:26] == told[1][:26]).all()
     assert 1.01 < told[1][26:39].sum() / told[0][26:39].sum() < 1.10
+
+
+def test_worlds_have_their_regime_break_in_one_season_or_each_in_its_own() -> None:
+    world = load_world("demo", worlds=40)
+    first_of_all = {int(in_break(world, index).argmax()) * 7 for index in range(40)}
+    assert first_of_all == {917}  # the first week that begins on day 912 or later
+
+    spread = world.model_copy(update={"demand": world.demand.model_copy(update={"break_day_spread": 200})})
+    breaks = [in_break(spread, index) for index in range(40)]
+    first = [int(weeks.argmax()) * 7 for weeks in breaks]
+    assert min(first) >= 712
+    assert max(first) < 1112 + 7
+    assert max(first) - min(first) > 300
+    assert {int(weeks.sum()) for weeks in breaks} == {26}
+    assert (in_break(spread, 3) == in_break(spread.model_copy(update={"worlds": 1}), 3)).all()
+    assert (in_break(spread, 3) != in_break(spread.model_copy(update={"seed": 2}), 3)).any()
 
 
 def test_brushing_is_of_rings_and_likelier_below_the_edge() -> None:
