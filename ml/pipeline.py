@@ -40,9 +40,9 @@ class Boosting:
     `bench/README.md`, of eight.
     """
 
-    trees: int = 40
+    trees: int = 80
     depth: int = 3
-    step_size: float = 0.1
+    step_size: float = 0.05
     subsampling: float = 0.8
     least_rows_a_leaf: int = 500
     """Of few rows no more than a fortieth part of them."""
