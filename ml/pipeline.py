@@ -36,9 +36,9 @@ class Boosting:
     """What the trees are grown with.
 
     A loan is in up to three cohorts, so that rows are fewer than they seem: with 50 rows a leaf and 0.4 of the features
-    a node, 25 steps of 0.2 had an AUC of 0.675 on later cohorts of four simulated worlds, and 40 of 0.1 with 500 rows and
-    a tenth 0.702. By a stand-in of Spark's trees on 24 others these have 0.0033 more (standard error 0.0012): see
-    `bench/README.md`.
+    a node, 25 steps of 0.2 had an AUC of 0.675 on later cohorts of four simulated worlds; 40 of 0.1, with 500 rows and
+    a tenth, had 0.702. By a stand-in of Spark's trees in 24 other worlds these have 0.0033 more (standard error
+    0.0012): see `bench/README.md`.
     """
 
     trees: int = 80

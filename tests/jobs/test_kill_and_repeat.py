@@ -17,6 +17,7 @@ from pyspark.sql import SparkSession
 from conf.settings import KEY_VARIABLE
 from conf.source import load_source
 from jobs.aggregate import aggregate
+from jobs.features import features
 from jobs.ingest import ingest
 from jobs.lakehouse.lake import Lake
 from jobs.release import release
@@ -25,10 +26,12 @@ from tests.jobs.test_ingest import SHOP, order, write_orders
 from tests.jobs.test_quarantine import MENDED
 from tests.oracle.ledger import FIRST_DAY, MAPPING, random_ledger, write_deliveries
 from transforms.tables.bronze import DELIVERIES, ORDER_EVENTS, PAYMENT_EVENTS, QUARANTINE
+from transforms.tables.gold import SELLER_FEATURES, WINDOW_STATE
 from transforms.tables.silver import SELLER_DAY, SILVER_TABLES
 from transforms.tables.table import Table
 
 BRONZE = (ORDER_EVENTS, PAYMENT_EVENTS, DELIVERIES, QUARANTINE)
+GOLD = (WINDOW_STATE, SELLER_FEATURES)
 CLOSED = FIRST_DAY + timedelta(days=120)
 TODAY = FIRST_DAY + timedelta(days=900)
 
@@ -130,6 +133,47 @@ def test_an_aggregate_killed_and_run_again_gives_the_same_tables(
 
     for table in SILVER_TABLES:
         assert contents(lake, table) == contents(undisturbed, table), table.name
+
+
+@pytest.fixture(scope="module")
+def carried_on(spark: SparkSession, taken_in: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Folders of a lake with features of one day, and of the same lake with those of a later day too, undisturbed."""
+    before, after = tmp_path_factory.mktemp("before"), tmp_path_factory.mktemp("after")
+    shutil.copytree(taken_in / "lake", before / "lake")
+    lake = lake_at(spark, before)
+    aggregate(lake, CLOSED)
+    features(lake, CLOSED - timedelta(days=30))
+    shutil.copytree(before / "lake", after / "lake")
+    features(lake_at(spark, after), CLOSED)
+    return before, after
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    "failpoint",
+    [
+        *(f"features:{moment}:{table.name}" for table in GOLD for moment in ("before", "after")),
+        "features:before:publish",
+        "features:after:publish",
+    ],
+)
+def test_features_killed_at_each_commit(
+    spark: SparkSession, carried_on: tuple[Path, Path], tmp_path: Path, failpoint: str
+) -> None:
+    before, after = carried_on
+    shutil.copytree(before / "lake", tmp_path / "lake")
+    killed_at(failpoint, tmp_path, "features", "--as-of", str(CLOSED))
+    lake, undisturbed = lake_at(spark, tmp_path), lake_at(spark, after)
+    assert len(lake.runs()) == (4 if failpoint == "features:after:publish" else 3)
+
+    features(lake, CLOSED)
+    assert [run.step for run in lake.runs()] == ["ingest", "aggregate", "features", "features"]
+    for table in GOLD:
+        assert contents(lake, table) == contents(undisturbed, table), table.name
+    assert {row["as_of"] for row in lake.read(SELLER_FEATURES).select("as_of").collect()} == {
+        CLOSED - timedelta(days=30),
+        CLOSED,
+    }
 
 
 @pytest.mark.full
