@@ -121,6 +121,7 @@ def command(
     are made up for; features that are new to the catalogue are added to what is held of the others. With --explain
     nothing is published.
     """
+    invocation.require_come(f"features: --as-of {as_of}", as_of)
     if (feature is None) != (seller is None):
         raise UserError("features: --explain NAME and --seller ID go together")
     if feature is not None and seller is not None:

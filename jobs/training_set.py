@@ -51,6 +51,7 @@ def training_set_by_cohorts(
         raise UserError(f"--from {first_month:%Y-%m} is after --to {last_month:%Y-%m}")
     days = cohorts_between(first_month, last_month)
     lake.require_closed(days[-1])
+    lake.require_as_published(*SILVER, LOAN_EVENTS)
     known_by = _day_after_closed(lake)
     name = f"{sample} cohorts {first_month:%Y-%m} to {last_month:%Y-%m}"
     identity = {**_identity(lake), "known_by": known_by, "definition": definition.digest()}
@@ -115,6 +116,7 @@ def _write_outcomes(run: Run, outcomes: DataFrame, sample: str) -> None:
 def training_set_as_given(lake: Lake) -> Report:
     """Publish one row for each outcome that a source gave, each seller as of the day on which it was asked."""
     known_by = _day_after_closed(lake)
+    lake.require_as_published(*SILVER, LOAN_EVENTS)
     with lake.run("training-set", GIVEN, {**_identity(lake), "known_by": known_by}, {"given": True}) as run:
         if run.already_published is not None:
             return _published_before(run)
@@ -213,6 +215,9 @@ def command(
         raise UserError("training-set: want either --given, or both --from and --to (months, as 2023-11)")
     if first_month is None or last_month is None:
         return training_set_as_given(invocation.lake())
+    for month, option in ((first_month, "--from"), (last_month, "--to")):
+        as_of = cohorts_between(month, month)[0]
+        invocation.require_come(f"training-set: {option} {month:%Y-%m}: its as-of day, {as_of},", as_of)
     rules = load_definition(definition)
     return training_set_by_cohorts(invocation.lake(), first_month, last_month, rules, sample)
 

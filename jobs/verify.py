@@ -275,6 +275,7 @@ def command(invocation: Invocation, as_of: date, sellers: int | None) -> Report:
     What is published of that day is compared too. Where anything differs, the first differences are shown with the
     events that make them, and the exit code is 1. Of all sellers it takes as long as a plain query over all events.
     """
+    invocation.require_come(f"verify: --as-of {as_of}", as_of)
     return verify(invocation.lake(), as_of, sellers)
 
 

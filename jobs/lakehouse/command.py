@@ -134,10 +134,15 @@ class Invocation:
 
     def today_of_arrival(self, arrival_day: date | None) -> date:
         """Today; UserError where an arrival day was given that has not come: what is at hand is known by today."""
+        if arrival_day is not None:
+            self.require_come(f"--arrival-day {arrival_day}", arrival_day)
+        return self.today()
+
+    def require_come(self, what: str, day: date) -> None:
+        """Raise UserError where a day is one to come; `what` tells which option has it."""
         today = self.today()
-        if arrival_day is not None and arrival_day > today:
-            raise UserError(f"--arrival-day {arrival_day} has not come, as today is {today}; say {today} at the latest")
-        return today
+        if day > today:
+            raise UserError(f"{what} has not come, as today is {today}; say {today} at the latest")
 
 
 def step(name: str, example: str) -> Callable[[Callable[..., Report]], click.Command]:

@@ -58,6 +58,7 @@ def explain(lake: Lake, name: str, seller: str, as_of: date, most: int = 20) -> 
         known = f" Near to it: {', '.join(near)}." if near else ""
         raise UserError(f"--explain {name}: there is no such feature.{known} docs/features.md lists them all.")
     lake.require_closed(as_of)
+    lake.require_as_published(*SILVER)
     feature = BY_NAME[name]
     silver = Silver(*map(lake.read, SILVER))
     sellers = known_sellers(silver.sellers, silver.tiles, EverySeller(as_of))

@@ -10,13 +10,15 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from conf.errors import StepFailure, UserError
+from conf.outcome import load_definition
 from jobs import features as features_job
 from jobs.aggregate import aggregate
 from jobs.features import features
 from jobs.lakehouse import window_states
+from jobs.lakehouse.explain import explain
 from jobs.lakehouse.lake import Lake
 from jobs.lakehouse.window_states import HeldState, newest_state
-from jobs.training_set import training_set_as_given
+from jobs.training_set import training_set_as_given, training_set_by_cohorts
 from jobs.verify import verify
 from tests.conftest import lake_at
 from tests.oracle.histories import DAYS, FIRST_DAY, random_histories
@@ -179,7 +181,15 @@ def test_what_cannot_be_is_refused_before_work_begins(spark: SparkSession, lake:
     assert lake_at(spark, tmp_path / "empty").runs() == []
     path = lake.path(SELLER_DAY)
     spark.sql(f"delete from delta.`{path}` where event_day >= '{AS_OF - timedelta(days=30)}'")
-    for step in (lambda: features(lake, AS_OF), lambda: aggregate(lake, CLOSED), lambda: verify(lake, AS_OF, None)):
+    cohort, definition = date(2022, 12, 1), load_definition("standard")
+    for step in (
+        lambda: features(lake, AS_OF),
+        lambda: aggregate(lake, CLOSED),
+        lambda: verify(lake, AS_OF, None),
+        lambda: explain(lake, "history_days", "nobody", AS_OF),
+        lambda: training_set_by_cohorts(lake, cohort, cohort, definition),
+        lambda: training_set_as_given(lake),
+    ):
         with pytest.raises(
             StepFailure, match=r"silver.seller_day: version \d+ \(DELETE.*edited by hand.*RESTORE TABLE"
         ):
@@ -188,6 +198,36 @@ def test_what_cannot_be_is_refused_before_work_begins(spark: SparkSession, lake:
     published = lake.published_version(SELLER_DAY)
     spark.sql(f"restore table delta.`{path}` to version as of {published}")
     features(lake, AS_OF)
+
+
+def test_a_table_that_is_gone_was_put_back_or_lost_rows_is_named_before_work_begins(lake: Lake) -> None:
+    published = lake.published_version(SELLER_DAY)
+    assert published is not None
+    tiles = Path(lake.path(SELLER_DAY))
+    newest = tiles / "_delta_log" / f"{published:020}.json"
+    entries = newest.read_text()
+    # one file fewer than the step has written
+    lost = next(line for line in entries.splitlines(keepends=True) if line.startswith('{"add"'))
+    newest.write_text(entries.replace(lost, ""))
+    with pytest.raises(StepFailure, match=rf"seller_day: version {published} has \d+ rows, .* wrote \d+: .* by hand"):
+        features(lake, AS_OF)
+
+    # an older copy in its place, at a path that Delta has not looked at yet
+    moved = lake_at(lake.spark, Path(lake.root).parent / "moved")
+    shutil.copytree(lake.root, moved.root)
+    (Path(moved.path(SELLER_DAY)) / "_delta_log" / newest.name).unlink()
+    with pytest.raises(StepFailure, match=rf"seller_day: version {published} was published, but its newest is"):
+        features(moved, AS_OF)
+
+    shutil.rmtree(tiles)
+    with pytest.raises(StepFailure, match="seller_day: was published, and is not at"):
+        features(lake, AS_OF)
+
+
+def test_a_column_that_someone_added_is_named_before_work_begins(lake: Lake) -> None:
+    lake.spark.sql(f"alter table delta.`{lake.path(SELLER_DAY)}` add columns (remark string)")
+    with pytest.raises(StepFailure, match=r"silver.seller_day: version \d+ \(ADD COLUMNS.*edited by hand"):
+        features(lake, AS_OF)
 
 
 def test_the_tiles_lie_as_a_refresh_reads_them(lake: Lake) -> None:

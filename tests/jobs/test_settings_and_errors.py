@@ -123,6 +123,12 @@ DAILY = ["daily", "--source", "marketplace", "--input", "."]
         ),
         (["release", "--source", "marketplace", "--arrival-day", "2024-09-03"], "say 2024-09-02 at the latest"),
         ([*DAILY, "--as-of", "2024-09-03"], "--as-of 2024-09-03 has not come, as today is 2024-09-02"),
+        (["features", "--as-of", "2024-09-03"], "features: --as-of 2024-09-03 has not come, as today is 2024-09-02"),
+        (["verify", "--as-of", "2100-01-01"], "verify: --as-of 2100-01-01 has not come"),
+        (
+            ["training-set", "--from", "2024-07", "--to", "2024-09"],
+            "--to 2024-09: its as-of day, 2024-10-01, has not come, as today is 2024-09-02; say 2024-09-02",
+        ),
     ],
 )
 def test_a_day_that_is_not_over_is_not_closed_and_one_to_come_takes_nothing_in(
