@@ -71,6 +71,8 @@ class Sample:
     champion: Evaluation | None = None
     """On those of the rows that it did not train on."""
     less_champion: Interval | None = None
+    beside_champion: Evaluation | None = None
+    """Of the model, on the rows that the champion is judged on, where these are fewer."""
 
 
 @dataclass(frozen=True)
@@ -227,6 +229,7 @@ def _sample(name: str, meaning: str, judged: DataFrame) -> Sample:
         difference_of_auc(counts, baseline),
         evaluate(champion) if champion else None,
         difference_of_auc(beside_it, champion) if champion and beside_it else None,
+        evaluate(beside_it) if beside_it and beside_it.rows < counts.rows else None,
     )
 
 

@@ -381,6 +381,8 @@ def test_the_champion_is_compared_on_cohorts_that_it_did_not_train_on(spark: Spa
     assert (found.model.rows, alone[1].rows) == (400, 200)
     assert found.champion == evaluate(alone[1]) and found.champion.auc.value < 0.6
     assert found.less_champion == difference_of_auc(*alone)
+    assert found.beside_champion == evaluate(alone[0])
+    assert _sample("later cohorts", "the same", judged.filter("as_of >= '2024-03-01'")).beside_champion is None
 
 
 def test_bads_that_are_all_in_one_fold_of_any_repeat_are_told(spark: SparkSession) -> None:
