@@ -40,6 +40,7 @@ from ml.registry import (
     Loaded,
     alias,
     check,
+    knows_model,
     load,
     register,
     run_of,
@@ -60,11 +61,14 @@ CALIBRATION_FOLDS = 3
 TOP_FEATURES = 10
 
 
-def train(lake: Lake, plan: Plan, trainer: str, policy: Policy, training_set: str = NEWEST) -> Report:
+def train(
+    lake: Lake, plan: Plan, trainer: str, policy: Policy, training_set: str = NEWEST, new_registry: bool = False
+) -> Report:
     """Train on a training set, register the version, publish its figures, and make it the challenger.
 
-    Raises UserError, before anything is fitted, where the set is of another catalogue, the registry cannot be used or
-    the rows cannot carry a model.
+    Raises UserError, before anything is fitted, where the set is of another catalogue, the registry cannot be used, or
+    is not the one that the lake's versions are in (unless it is to be a `new_registry`), or the rows cannot carry a
+    model.
     """
     settings = lake.settings.mlflow
     made_by = training_set_of(lake, training_set)
@@ -76,6 +80,8 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy, training_set: st
     # one of another release is told before anything is fitted
     definition = _definition(made_by)
     check(settings.tracking_uri, settings.experiment)
+    if not new_registry:
+        _require_same_registry(lake)
     key = pseudonym_key(lake)
     newest_features = _newest_features(lake)
     request = _request(made_by, plan, policy, trainer, newest_features)
@@ -158,6 +164,18 @@ def train(lake: Lake, plan: Plan, trainer: str, policy: Policy, training_set: st
         set_finished(settings.tracking_uri, settings.model, version)
         set_challenger(settings.tracking_uri, settings.model, version)
     return _report(found, fit, f"{settings.model} {version}", card)
+
+
+def _require_same_registry(lake: Lake) -> None:
+    """Raise UserError where the lake has trained versions of the model, and the registry has no such model."""
+    settings = lake.settings.mlflow
+    trained = [run for run in lake.runs() if run.step == "train" and run.facts["model_name"] == settings.model]
+    if trained and not knows_model(settings.tracking_uri, settings.model):
+        raise UserError(
+            f"train: registry {settings.tracking_uri} has no model {settings.model}, and this lake has trained"
+            f" version {trained[-1].facts['model_version']} of it: check mlflow.tracking_uri, or say"
+            " --new-registry to begin one there"
+        )
 
 
 def _require_same_features(made_by: Published) -> None:
@@ -422,9 +440,12 @@ def _card(
             "reference of the reasons": f"{reference.chosen}, {reference.sellers:,} rows" if reference else "none",
             facts["algorithm"]: facts["settings"],
             "catalogue": facts["catalogue"],
+            "policy": facts["policy"],
             "code": code_version(),
             "tables": ", ".join(
-                f"{table.name} version {lake.published_version(table)}" for table in (TRAINING_SET, OUTCOMES, SELLERS)
+                f"{table.name} version {version}"
+                for table in (TRAINING_SET, OUTCOMES, SELLERS, SELLER_FEATURES)
+                if (version := lake.published_version(table)) is not None
             ),
         },
         findings=found,
@@ -472,7 +493,11 @@ def _evidence(
 ) -> Evidence:
     lake = run.lake
     plots = plots_of(card)
-    told = tables_of(found) | ({"tuning": card.tuning.table()} if card.tuning else {})
+    told = tables_of(found) | {"funnel": (("sellers", "number"), list(card.funnel))}
+    if card.roll_rates:
+        told["roll_rates"] = (tuple(map(str, card.roll_rates[0])), [tuple(row) for row in card.roll_rates[1:]])
+    if card.tuning:
+        told["tuning"] = card.tuning.table()
     tables = {f"tables/{name}.csv": _csv(header, rows) for name, (header, rows) in told.items()}
     return Evidence(
         parameters={
@@ -578,6 +603,7 @@ def _report(found: Findings, fit: Fitted, version: str, card: Card) -> Report:
     )
 
 
+_TREES = f"Boosted trees [default: {Boosting().trees}; {SMALL_SAMPLE.trees} with --cross-validate]."
 _CROSS = re.compile(r"^([1-9][0-9]?)x([1-9][0-9]?)$")
 
 
@@ -588,7 +614,7 @@ _CROSS = re.compile(r"^([1-9][0-9]?)x([1-9][0-9]?)$")
 @click.option("--cross-validate", metavar="REPEATSxFOLDS", help="Where outcomes are few: 5x5. Instead of --trained-on.")
 @click.option("--trainer", required=True, help="Who trains it; another person must promote it.")
 @click.option("--algorithm", type=click.Choice(list(ALGORITHMS)), default="gbt", help="What is fitted.")
-@click.option("--trees", type=click.IntRange(1, 1000), help="Boosted trees [default: 40; 20 with --cross-validate].")
+@click.option("--trees", type=click.IntRange(1, 1000), help=_TREES)
 @click.option(
     "--tune",
     type=click.IntRange(1, 100),
@@ -597,6 +623,7 @@ _CROSS = re.compile(r"^([1-9][0-9]?)x([1-9][0-9]?)$")
 )
 @click.option("--policy", default="standard", metavar="NAME_OR_FILE", help="Policy whose cut-off the reasons refer to.")
 @click.option("--training-set", default=NEWEST, metavar="SET", help="Id of the set that it learns from.")
+@click.option("--new-registry", is_flag=True, help="Also where the registry has none of the lake's versions.")
 def command(
     invocation: Invocation,
     trained_on: date | None,
@@ -607,6 +634,7 @@ def command(
     tune: int | None,
     policy: str,
     training_set: str,
+    new_registry: bool,
 ) -> Report:
     """Train a model on a training set and register it in MLflow as the challenger, with its card.
 
@@ -633,7 +661,7 @@ def command(
         raise UserError(f"--trees: a {algorithm} has none")
     plan = Plan(chosen, trained_on, folds, repeats, tune or 0)
     rules = load_policy(policy)
-    return train(invocation.lake(), plan, trainer, rules, training_set)
+    return train(invocation.lake(), plan, trainer, rules, training_set, new_registry)
 
 
 if __name__ == "__main__":

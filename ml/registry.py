@@ -22,7 +22,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 from pyspark.ml import PipelineModel
 
-from conf.errors import UserError
+from conf.errors import StepFailure, UserError
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 THIS_MODEL = "models:/this-one"
@@ -106,8 +106,18 @@ def register(uri: str, experiment: str, name: str, model: PipelineModel, evidenc
     """Log a model with its evidence and register it; return its version and its MLflow run.
 
     The version is made last, of a run that is complete, and taken back where its description fails. It is no challenger
-    yet, and tagged as unfinished: see `set_finished`.
+    yet, and tagged as unfinished: see `set_finished`. Raises StepFailure where the registry stops to answer.
     """
+    try:
+        return _registered(uri, experiment, name, model, evidence)
+    except (MlflowException, OSError) as error:  # a server that is down, a disk that is full
+        raise StepFailure(
+            f"registry {uri}: took no version of {name}: {_first_line(error)}. Nothing was published and there is no"
+            " new challenger; run `seller-credit train` again once it answers"
+        ) from None
+
+
+def _registered(uri: str, experiment: str, name: str, model: PipelineModel, evidence: Evidence) -> tuple[int, str]:
     unfinished = {UNFINISHED: "its training was not published: nothing can be judged by it, train again"}
     with _client(uri) as client:
         experiment_id = _experiment(client, uri, experiment)
@@ -246,6 +256,18 @@ def run_of(uri: str, name: str, version: int) -> str | None:
             if error.error_code in _NOT_THERE:
                 return None
             raise _told(error, uri, name, str(version)) from None
+
+
+def knows_model(uri: str, name: str) -> bool:
+    """Whether the registry has a model of this name, with or without versions."""
+    with _client(uri) as client:
+        try:
+            client.get_registered_model(name)
+        except MlflowException as error:
+            if error.error_code in _NOT_THERE:
+                return False
+            raise _told(error, uri, name, "") from None
+    return True
 
 
 def tag_of(uri: str, name: str, version: int, key: str) -> str:

@@ -211,6 +211,9 @@ def test_a_champion_that_was_deleted_is_told_and_can_be_replaced(spark: SparkSes
     MlflowClient(settings.tracking_uri, settings.tracking_uri).delete_model_version(settings.model, "1")
     with pytest.raises(UserError, match=r"version=1\) not found.*promote another version"):
         resolve(settings.tracking_uri, settings.model, "1")
+    # the alias went with the version
+    with pytest.raises(UserError, match=r"champion.*not found.*promote another version"):
+        resolve(settings.tracking_uri, settings.model, "champion")
     promote(lake, "2", "Li Wei", {}, NOON)
     assert registered_alias(lake) == 2
     with pytest.raises(UserError, match="not found"):

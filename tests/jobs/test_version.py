@@ -37,7 +37,7 @@ from jobs.train import _champion, train
 from ml.algorithms import ALGORITHMS
 from ml.fitting import Plan, problems_of
 from ml.pipeline import Boosting
-from ml.registry import CHALLENGER, DESCRIPTION_LENGTH, UNFINISHED, alias, load
+from ml.registry import CHALLENGER, DESCRIPTION_LENGTH, UNFINISHED, alias, knows_model, load
 from ml.xgboosting import XGBoosting
 from tests.browser import chromium, fits, mlflow_server
 from tests.conftest import PROJECT, SMALL, lake_at
@@ -90,7 +90,9 @@ def with_training_set(lake: Lake, change: Callable[[dict[str, Any]], dict[str, A
     spark = lake.spark
     with lake.run("training-set", "made up", {}, {}) as run:
         rows = [change(row) for row in rows_of_a_set(run.run_id)]
-        profiles = spark.createDataFrame([_profile(number) for number in range(SHOPS)], schema_of(SELLERS))
+        moved = [_profile(number, date(2024, 2, 20), "unheard-of") for number in range(6)]
+        told = [*(_profile(number) for number in range(SHOPS)), *moved]
+        profiles = spark.createDataFrame(told, schema_of(SELLERS))
         run.replace(SELLERS, profiles.coalesce(1), "true")
         schema = schema_of(TRAINING_SET)
         table = spark.createDataFrame([tuple(row.get(name) for name in schema.names) for row in rows], schema)
@@ -123,15 +125,15 @@ def with_training_set(lake: Lake, change: Callable[[dict[str, Any]], dict[str, A
     return lake
 
 
-def _profile(number: int) -> tuple[Any, ...]:
+def _profile(number: int, day: date = date(2020, 1, 1), category: str = "clothes") -> tuple[Any, ...]:
     told = {
         "seller_id": f"shop-{number:03d}",
-        "changed_on": date(2020, 1, 1),
-        "arrival_day": date(2020, 1, 1),
-        "arrival_month": "2020-01",
+        "changed_on": day,
+        "arrival_day": day,
+        "arrival_month": f"{day:%Y-%m}",
         "region": ["north", "south"][number % 2],
         "owner_type": ["company", "person", None][number % 3],
-        "category": "clothes",
+        "category": category,
         "content_hash": number,
         "delivery_id": "made up",
     }
@@ -157,7 +159,10 @@ def test_the_version_has_its_tags_and_the_run_its_evidence(lake: Lake) -> None:
     assert "Insufficient evidence" in version.description.splitlines()[2]
     assert len(version.description) <= DESCRIPTION_LENGTH
     assert f'mlflow.spark.load_model("models:/{settings.model}/1")' in version.description
-    assert "\n| region | north | " in version.description and "\n| owner type | person | " in version.description
+    assert re.search(r"\n\* by region: north \d+% of \d+, south \d+% of \d+\n", version.description)
+    assert re.search(r"\n\* by owner type: .*person \d+% of \d+", version.description)
+    for trained in ("| policy | standard ", "| tables | gold.training_set version "):
+        assert f"\n{trained}" in version.description
     run = client.get_run(version.run_id)
     definition = f"bad_30 {DEFINITION.version} {DEFINITION.digest()[:12]}"
     assert version.tags["outcome_definition"] == run.data.params["outcome_definition"] == definition
@@ -190,29 +195,43 @@ def test_the_version_has_its_tags_and_the_run_its_evidence(lake: Lake) -> None:
     assert run.data.params["tries"] == "1" and "Settings: of 2 tried, " in version.description
     names = {file.path for folder in ("tables", "plots") for file in client.list_artifacts(version.run_id, folder)}
     assert names == {
-        *(f"tables/{name}.csv" for name in ("agreement", "approved", "directions", "importance", "scorecard")),
-        *(f"tables/{name}.csv" for name in ("shift", "tuning", "worst_misses")),
+        *(f"tables/{name}.csv" for name in ("agreement", "approved", "directions", "funnel", "importance")),
+        *(f"tables/{name}.csv" for name in ("scorecard", "shift", "tuning", "worst_misses")),
         *(f"plots/{name}.png" for name in ("calibration", "cohorts", "gain", "lift", "roc", "scores")),
     }
 
 
-def test_the_run_tells_the_level_of_each_cohort_that_trained(lake: Lake) -> None:
+def artifact_of_version_1(lake: Lake, name: str) -> str:
     settings = lake.settings.mlflow
     client = MlflowClient(settings.tracking_uri, settings.tracking_uri)
     version = client.get_model_version(settings.model, "1")
-    folder = Path(mlflow.artifacts.download_artifacts(run_id=version.run_id, tracking_uri=settings.tracking_uri))
-    told = {
-        row["value"]: (int(row["rows"]), int(row["bads"]))
-        for row in csv.DictReader(io.StringIO((folder / "tables" / "agreement.csv").read_text()))
-        if row["attribute"] == "training cohort"
+    folder = mlflow.artifacts.download_artifacts(run_id=version.run_id, tracking_uri=settings.tracking_uri)
+    return (Path(folder) / name).read_text("utf-8")
+
+
+def agreement_of_version_1(lake: Lake, attribute: str) -> dict[str, tuple[int, int]]:
+    """Rows and bads by the values of an attribute, from the artifacts of the run."""
+    table = csv.DictReader(io.StringIO(artifact_of_version_1(lake, "tables/agreement.csv")))
+    return {row["value"]: (int(row["rows"]), int(row["bads"])) for row in table if row["attribute"] == attribute}
+
+
+def test_a_category_that_no_training_row_has_is_judged_like_any_other(lake: Lake) -> None:
+    later = [row for row in rows_of_a_set("any") if row["as_of"] == COHORTS[3]]
+    assert agreement_of_version_1(lake, "category") == {
+        "clothes": (SHOPS - 6, sum(row["bad"] for row in later[6:])),
+        "unheard-of": (6, sum(row["bad"] for row in later[:6])),
     }
+
+
+def test_the_run_tells_the_level_of_each_cohort_that_trained(lake: Lake) -> None:
+    told = agreement_of_version_1(lake, "training cohort")
     trained = [row for row in rows_of_a_set("any") if row["known_on"] <= TRAINED_ON]
     assert told == {
         str(cohort): (len(of_it), sum(row["bad"] for row in of_it))
         for cohort in COHORTS[:3]
         for of_it in [[row for row in trained if row["as_of"] == cohort]]
     }
-    assert "Of the 3 cohorts that trained, observed / expected was from " in (folder / "card.html").read_text("utf-8")
+    assert "Of the 3 cohorts that trained, observed / expected was from " in artifact_of_version_1(lake, "card.html")
 
 
 def test_no_seller_is_named_in_what_the_registry_holds(lake: Lake) -> None:
@@ -438,6 +457,17 @@ def test_a_registry_that_cannot_be_used_is_told_before_anything_is_fitted(lake: 
     assert time.monotonic() - began < 90
 
 
+def test_another_registry_than_that_of_the_lakes_versions_is_told(lake: Lake, tmp_path: Path) -> None:
+    elsewhere = f"sqlite:///{tmp_path}/mistyped.db"
+    settings = Settings.model_validate(lake.settings.model_dump() | {"mlflow": _mlflow(lake, elsewhere)})
+    with pytest.raises(UserError, match=r"mistyped.db has no model .*, and this lake has trained version \d+ of it"):
+        train(Lake(lake.spark, settings), PLAN, "Wang Fang", POLICY)
+    assert not knows_model(elsewhere, lake.settings.mlflow.model)
+    # once it is meant, the next thing is told
+    with pytest.raises(UserError, match="training set none: there is no such"):
+        train(Lake(lake.spark, settings), PLAN, "Wang Fang", POLICY, "none", new_registry=True)
+
+
 def test_a_version_is_held_against_the_champion_or_says_why_not(lake: Lake, tmp_path: Path) -> None:
     shutil.copytree(lake.root, tmp_path / "lake")
     settings = lake.settings.mlflow
@@ -469,6 +499,7 @@ def test_a_version_is_held_against_the_champion_or_says_why_not(lake: Lake, tmp_
     client = MlflowClient(settings.tracking_uri, settings.tracking_uri)
     told = client.get_model_version(settings.model, newest.facts["model_version"]).description
     assert "* The champion is version 2." in told and "* Algorithm: gbt; the champion's: scorecard." in told
+    assert "\n| tables | gold.training_set version " in told and "\n* by owner type: " in told
     assert "* Training set:" not in told and "* Outcome definition:" not in told
 
     assert _champion(with_champion(99)) == (
