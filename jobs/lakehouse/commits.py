@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
+
+from conf.errors import StepFailure
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,16 @@ class Commits:
 
     def _first(self, path: Any, key: str) -> Any:
         """What the first line with a key has under it, or None; the lines after it, a file each, are not read."""
-        stream = self._files.open(path)
+        try:
+            return self._first_of(self._files.open(path), key)
+        except (Py4JJavaError, json.JSONDecodeError) as error:
+            why = error.java_exception.toString() if isinstance(error, Py4JJavaError) else str(error)
+            raise StepFailure(
+                f"{path.toString()}: cannot be read ({why}): it was edited by hand, or its disk is damaged. Put a"
+                " copy of the table in its place, or make a new lake of the deliveries"
+            ) from None
+
+    def _first_of(self, stream: Any, key: str) -> Any:
         reader = self._jvm.java.io.BufferedReader(self._jvm.java.io.InputStreamReader(stream, "UTF-8"))
         try:
             while (line := reader.readLine()) is not None:

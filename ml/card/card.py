@@ -259,13 +259,14 @@ def to_markdown(card: Card) -> str:
         lines += ["", card.tuning.in_words()]
     lines += ["", "| gate | verdict | evidence |", "|---|---|---|"]
     lines += [f"| {gate.gate} | {gate.verdict} | {gate.evidence} |" for gate in card.gates]
-    lines += ["", "| trained | |", "|---|---|", *(f"| {label} | {value} |" for label, value in card.trained.items())]
+    # a description has little room: settings are parameters of the run, and how calibrated is the same of all versions
+    trained = {label: value for label, value in card.trained.items() if label not in ("calibration", card.algorithm)}
+    lines += ["", "| trained | |", "|---|---|", *(f"| {label} | {value} |" for label, value in trained.items())]
     lines += ["", "To load it with pyspark and mlflow alone:", "", f"    {card.how_to_load}"]
     lines += ["", "What it is for, and what not:", "", *(f"* {limit}" for limit in card.limits)]
     whose = f"of all sellers as of {found.approved[0].as_of}" if found.approved else f"of the rows {found.judged.name}"
     lines += ["", f"Approved by score alone, {whose}:", ""]
     for attribute in FAIRNESS:
-        # by the line and not by the row: a description has little room
         rates = [value for value in found.approved or found.agreements if value.attribute == attribute]
         told = ", ".join(f"{value.value} {value.approved:.0%} of {value.rows:,}" for value in rates)
         lines += [f"* by {attribute.replace('_', ' ')}: {told or 'nobody'}"]

@@ -463,9 +463,10 @@ def test_another_registry_than_that_of_the_lakes_versions_is_told(lake: Lake, tm
     with pytest.raises(UserError, match=r"mistyped.db has no model .*, and this lake has trained version \d+ of it"):
         train(Lake(lake.spark, settings), PLAN, "Wang Fang", POLICY)
     assert not knows_model(elsewhere, lake.settings.mlflow.model)
-    # once it is meant, the next thing is told
-    with pytest.raises(UserError, match="training set none: there is no such"):
-        train(Lake(lake.spark, settings), PLAN, "Wang Fang", POLICY, "none", new_registry=True)
+    # once it is meant, what comes next is told
+    too_early = replace(PLAN, trained_on=date(2020, 1, 1))
+    with pytest.raises(UserError, match="no row with an outcome known by 2020-01-01"):
+        train(Lake(lake.spark, settings), too_early, "Wang Fang", POLICY, new_registry=True)
 
 
 def test_a_version_is_held_against_the_champion_or_says_why_not(lake: Lake, tmp_path: Path) -> None:
