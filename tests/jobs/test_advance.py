@@ -216,8 +216,9 @@ def test_a_table_that_is_gone_was_put_back_or_lost_rows_is_named_before_work_beg
         features(lake, AS_OF)
 
     # an older copy in its place, at a path that Delta has not looked at yet
-    moved = lake_at(lake.spark, Path(lake.root).parent / "moved")
-    shutil.copytree(lake.root, moved.root)
+    there = Path(lake.root).parent / "moved"
+    shutil.copytree(lake.root, there / "lake")
+    moved = lake_at(lake.spark, there)
     (Path(moved.path(SELLER_DAY)) / "_delta_log" / newest.name).unlink()
     with pytest.raises(StepFailure, match=rf"seller_day: version {published} was published, but its newest is"):
         features(moved, AS_OF)
