@@ -441,10 +441,15 @@ def figures_of(found: Findings, champion: int | None) -> dict[str, float]:
         figures |= {"approved_at_random": found.reweighted.at_random, "effective_rows": found.reweighted.effective_rows}
         intervals["reweighted_auc"] = found.reweighted.model.auc
         intervals["reweighted_observed_to_expected"] = found.reweighted.model.observed_to_expected
+    if len(found.samples) > 2:
+        unseen = found.samples[2].model
+        intervals |= {
+            "unseen_groups_auc": unseen.auc,
+            "unseen_groups_observed_to_expected": unseen.observed_to_expected,
+            "unseen_groups_calibration_slope": unseen.calibration_slope,
+        }
     for name, interval in intervals.items():
         figures |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
-    if len(found.samples) > 2:
-        figures["unseen_groups_auc"] = found.samples[2].model.auc.value
     # one region says nothing of regions
     for attribute, fewest in (("grade", 1), ("region", 2)):
         told = [value for value in found.agreements if value.attribute == attribute and value.value != "unknown"]

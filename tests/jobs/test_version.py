@@ -176,6 +176,8 @@ def test_the_version_has_its_tags_and_the_run_its_evidence(lake: Lake) -> None:
         "log_loss",
         "calibration_slope_high",
         "unseen_groups_auc",
+        "unseen_groups_observed_to_expected_high",
+        "unseen_groups_calibration_slope_low",
         "scorecard_auc",
         "auc_less_scorecard_low",
         "score_psi_out_of_time",

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from pyspark.ml import PipelineModel
 from pyspark.ml.feature import SQLTransformer
 from pyspark.ml.functions import array_to_vector, vector_to_array
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from scipy.optimize import brentq
 
@@ -232,6 +232,26 @@ def test_a_group_is_in_one_fold_and_every_row_is_judged_once_by_others(rows: Dat
     seen = judged_by_both(rows, trees, scorecard, inputs)
     in_training, outside = (count(_with_log_odds(sample)) for sample in (seen, judged))
     assert evaluate(in_training).auc.value > evaluate(outside).auc.value
+
+
+def test_a_later_row_of_an_unseen_group_is_judged_by_models_that_knew_nothing_of_it(
+    rows: DataFrame, inputs: Inputs
+) -> None:
+    is_later, fold = F.col("as_of") > F.lit(date(2024, 1, 1)), fold_of(2, 1, 0)
+
+    def margins(flipped: Column) -> dict[tuple[str, int], float]:
+        told = rows.withColumn("bad", F.when(flipped, 1 - F.col("bad")).otherwise(F.col("bad")))
+        judged = out_of_fold(told.filter(~is_later), inputs, Scorecard(), folds=2, later=told.filter(is_later))
+        later = judged.filter("is_later").collect()
+        assert len(later) == 300
+        return {(row["seller_id"], row["fold"]): row["margin"][0] for row in later}
+
+    told = margins(F.lit(False))
+    assert margins(is_later) == told
+    # had the training rows of one fold gone the other way, its later rows would be judged the same, and no others
+    other = margins(~is_later & (fold == 0))
+    assert {place[1] for place in told if told[place] == other[place]} == {0}
+    assert {place[1] for place in told if told[place] != other[place]} == {1}
 
 
 def test_a_row_is_judged_by_a_calibration_that_its_fold_took_no_part_in(spark: SparkSession) -> None:
