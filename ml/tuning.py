@@ -24,11 +24,11 @@ from ml.xgboosting import XGBoosting
 
 CHOICES: Mapping[type[Algorithm], Mapping[str, Sequence[Any]]] = {
     Boosting: {
-        "trees": (20, 40, 60, 80),
+        "trees": (40, 80, 120, 160),
         "depth": (2, 3, 4),
         "step_size": (0.05, 0.1, 0.2),
         "subsampling": (0.6, 0.8, 1.0),
-        "least_rows_a_leaf": (100, 500, 2000),
+        "least_rows_a_leaf": (100, 250, 1000),
         "largest_share_of_features": ("0.1", "0.2", "0.4"),
     },
     XGBoosting: {
