@@ -9,10 +9,10 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import mlflow
 from mlflow import MlflowClient
@@ -32,6 +32,8 @@ DESCRIPTION_LENGTH = 5_000
 UNFINISHED = "unfinished"
 """Tag of a version whose training is not published: where its process was killed, it stays, and says so."""
 _SQLITE = "sqlite:///"
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -236,49 +238,39 @@ _NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """How a registry that answers says that it has no such model, version or alias; any other error is no answer."""
 
 
-def alias(uri: str, name: str, wanted: str) -> int | None:
-    """Version that an alias points at, None where there is no such alias."""
+def _if_there(uri: str, name: str, wanted: str, ask: Callable[[MlflowClient], Answer]) -> Answer | None:
+    """What a registry answers, or None where it has no such model, version or alias; UserError where it is silent."""
     with _client(uri) as client:
         try:
-            return int(client.get_model_version_by_alias(name, wanted).version)
+            return ask(client)
         except MlflowException as error:
             if error.error_code in _NOT_THERE:
                 return None
             raise _told(error, uri, name, wanted) from None
 
 
+def alias(uri: str, name: str, wanted: str) -> int | None:
+    """Version that an alias points at, None where there is no such alias."""
+    return _if_there(uri, name, wanted, lambda client: int(client.get_model_version_by_alias(name, wanted).version))
+
+
 def run_of(uri: str, name: str, version: int) -> str | None:
     """The MLflow run that made this version; None where the registry has no such version."""
-    with _client(uri) as client:
-        try:
-            return str(client.get_model_version(name, str(version)).run_id)
-        except MlflowException as error:
-            if error.error_code in _NOT_THERE:
-                return None
-            raise _told(error, uri, name, str(version)) from None
+    number = str(version)
+    return _if_there(uri, name, number, lambda client: str(client.get_model_version(name, number).run_id))
 
 
 def knows_model(uri: str, name: str) -> bool:
     """Whether the registry has a model of this name, with or without versions."""
-    with _client(uri) as client:
-        try:
-            client.get_registered_model(name)
-        except MlflowException as error:
-            if error.error_code in _NOT_THERE:
-                return False
-            raise _told(error, uri, name, "") from None
-    return True
+    return _if_there(uri, name, "", lambda client: client.get_registered_model(name)) is not None
 
 
 def tag_of(uri: str, name: str, version: int, key: str) -> str:
     """A tag of a version; empty where it has none, or where there is no such version."""
-    with _client(uri) as client:
-        try:
-            return str(client.get_model_version(name, str(version)).tags.get(key, ""))
-        except MlflowException as error:
-            if error.error_code in _NOT_THERE:
-                return ""
-            raise _told(error, uri, name, str(version)) from None
+    number = str(version)
+    return (
+        _if_there(uri, name, number, lambda client: str(client.get_model_version(name, number).tags.get(key, ""))) or ""
+    )
 
 
 def set_champion(uri: str, name: str, version: int, tags: Mapping[str, str]) -> None:
