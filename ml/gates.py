@@ -33,7 +33,13 @@ class Gate:
 
     gate: str
     verdict: str
-    evidence: str
+    measured: str
+    lacking: str = ""
+    """The bads that are too few to judge by what was measured."""
+
+    @property
+    def evidence(self) -> str:
+        return f"{self.measured}; {self.lacking}" if self.lacking else self.measured
 
 
 def gates(figures: Figures, audits: Sequence[Figures] = (), champion: int | None = None) -> tuple[Gate, ...]:
@@ -73,7 +79,7 @@ def _rests_on_bads(figures: Figures, gate: str, holds: bool | None, evidence: st
     if holds is None:
         return Gate(gate, INSUFFICIENT, evidence)
     if groups < LEAST_BAD_GROUPS:
-        return Gate(gate, INSUFFICIENT, f"{evidence}; {groups:.0f} bad groups of {LEAST_BAD_GROUPS} wanted")
+        return Gate(gate, INSUFFICIENT, evidence, f"{groups:.0f} bad groups of {LEAST_BAD_GROUPS} wanted")
     return Gate(gate, PASS if holds else FAIL, evidence)
 
 
