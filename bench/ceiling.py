@@ -216,7 +216,7 @@ def report(
 @click.option(
     "--break-day", type=int, help="Day of the regime break, counted from the first; the demo's is 912, in March 2023."
 )
-@click.option("--break-spread", default=0, help="Days by which it begins earlier or later, drawn for each world.")
+@click.option("--break-spread", type=int, help="Days by which it begins earlier or later, drawn for each world.")
 @click.option("--trees", default=CEILING.trees, show_default=True, help="Of the ceiling, of depth 4.")
 @click.option(
     "--many-worlds",
@@ -231,14 +231,15 @@ def main(
     first_world: int,
     sellers: int,
     break_day: int | None,
-    break_spread: int,
+    break_spread: int | None,
     trees: int,
     many_worlds: tuple[Path, ...],
     out: Path,
 ) -> None:
     """Print one table, and write it into the folder."""
     simulated = load_world(name, sellers, worlds=worlds, first_world=first_world)
-    moved = {"break_day_spread": break_spread, **({} if break_day is None else {"break_day": break_day})}
+    asked = {"break_day": break_day, "break_day_spread": break_spread}
+    moved = {name: days for name, days in asked.items() if days is not None}
     simulated = simulated.model_copy(update={"demand": simulated.demand.model_copy(update=moved)})
     rows = training_rows(out, simulated).persist(StorageLevel.DISK_ONLY)
     names = sorted(row["world"] for row in rows.select("world").distinct().collect())
