@@ -1,6 +1,6 @@
 """What a day's refresh reads when history is longer: bytes of tiles, and of all else beside them.
 
-    python -m bench.history --out /tmp/history --days 400 --days 1826
+    python -m bench.history --out /tmp/history --days 90 --days 400 --days 1826
 
 A lake for each length of history, with as many sellers and as many events a day in all of them. Of the second of two
 days after it is told what Spark says it read: the tiles (all that carrying the state on read, less what reading the
@@ -8,7 +8,6 @@ state alone reads; what Delta reads of its own list of files is in it), the stat
 day's news; beside it the sizes of the files.
 """
 
-import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import click
 
 from bench.machine import described, local_path, measured, use_cores
 from bench.refresh import Ledger, carry_on, prepared, require_unused, state_path
+from bench.report import Row, report
 from jobs.aggregate import aggregate
 from jobs.lakehouse.cost import FORGOTTEN, cost_since, newest_stage
 from jobs.lakehouse.lake import Lake
@@ -72,18 +72,24 @@ def of_a_day(lake: Lake, out: Path, ledger: Ledger) -> dict[str, float]:
             "items": of_table(lake, SELLER_ITEM_DAY),
             "Delta's logs": on_disk(str(out / "lake"), "_delta_log/*"),
             "aggregate, processor s": of_aggregate[1],
+            "aggregate, wall s": of_aggregate[0],
             "advance, processor s": of_advance[1],
+            "advance, wall s": of_advance[0],
         }
         click.echo(told)
     return told
 
 
 @click.command()
-@click.option("--days", multiple=True, type=int, default=(400, 1_826), show_default=True, help="Lengths of history.")
+@click.option(
+    "--days", multiple=True, type=int, default=(90, 400, 1_826), show_default=True, help="Lengths of history."
+)
 @click.option("--events-a-day", default=5_000, show_default=True, help="The same in every lake.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for a lake each, and history.md.")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Folder for a lake each, and for what is found."
+)
 def main(days: tuple[int, ...], events_a_day: int, out: Path) -> None:
-    """Print one table, and write it into the folder."""
+    """Print one table, and write it and its plot into the folder."""
     use_cores(CORES)
     told: dict[int, dict[str, float]] = {}
     for many in days:
@@ -92,19 +98,18 @@ def main(days: tuple[int, ...], events_a_day: int, out: Path) -> None:
         require_unused(lake, ledger)
         told[many] = of_a_day(lake, folder, ledger)
         lake.spark.stop()
-    least = told[days[0]]
-    lines = [
-        f"`python -m bench.history {' '.join(sys.argv[1:])}`: {events_a_day:,} events a day of {SELLERS:,} sellers."
-        f" {described('pyspark', 'delta-spark')}.",
-        "",
-        "| MB | " + " | ".join(f"{many:,} days" for many in days) + f" | {days[-1]:,} to {days[0]:,} |",
-        "|---" * (len(days) + 2) + "|",
+    about = f"MB but where seconds are named; {events_a_day:,} events a day of {SELLERS:,} sellers. "
+    long, short = days[-1], days[-2] if len(days) > 1 else days[-1]
+    times = f"times, {long:,} to {short:,} days"
+    rows: list[Row] = [
+        {
+            "what": name,
+            **{f"{many:,} days": told[many][name] for many in days},
+            times: told[long][name] / told[short][name],
+        }
+        for name in told[long]
     ]
-    for name in least:
-        cells = " | ".join(f"{told[many][name]:.2f}" for many in days)
-        lines.append(f"| {name} | {cells} | {told[days[-1]][name] / least[name]:.2f}x |")
-    (out / "history.md").write_text("\n".join(lines) + "\n")
-    click.echo("\n".join(lines))
+    report(out, "history", about + described("pyspark", "delta-spark"), rows, [times])
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 Files are made by DuckDB, a delivery a day, in the marketplace's own columns. Every `ingest` is a process of its own;
 what counts is the processor time of its whole tree, so that other work on the machine disturbs little. Beside it stands
 what a plain copy costs: Spark reads the same files and writes the same number of columns to Delta, with no check at
-all. Writes intake.md and intake.json into the folder.
+all. Writes intake.md, intake.json and intake.png into the folder.
 """
 
 import json
@@ -23,6 +23,7 @@ import click
 import duckdb
 
 from bench.machine import Tree, described
+from bench.report import Row, report
 
 FIRST_DAY = date(2024, 1, 1)
 
@@ -160,7 +161,7 @@ def measured(what: str, events: int, words: list[str]) -> Cost:
 def main(
     events: int, days: int, day_events: int, corrections: int, lake_events: int, formats: str, bad: float, out: Path
 ) -> None:
-    """Measure intake and write intake.md."""
+    """Measure intake, and write one table and its plot into the folder."""
     out.mkdir(parents=True)
     (out / "key").write_text(secrets.token_hex(32))
     sellers = max(events // 500, 100)
@@ -192,7 +193,18 @@ def main(
         for lake in (out / "lake-empty-1", loaded, out / "lake-empty-2"):
             what = f"a day's {day_events:,} into {f'a lake of {before:,}' if lake == loaded else 'an empty one'}"
             costs.append(ingest(what, day_events, lake, _source(out, "parquet"), files, *told))
-    _report(costs, out)
+    rows: list[Row] = [
+        {
+            "what": cost.what,
+            "events": cost.events,
+            "million events a core minute": cost.events_a_core_minute / 1e6,
+            "processor s": cost.processor_seconds,
+            "wall s": cost.wall_seconds,
+            "largest process, MB": cost.peak_megabytes,
+        }
+        for cost in costs
+    ]
+    report(out, "intake", f"{described('pyspark', 'delta-spark')}.", rows, ["million events a core minute"])
 
 
 def _source(out: Path, kind: str) -> str:
@@ -203,23 +215,6 @@ def _source(out: Path, kind: str) -> str:
     text = (Path(__file__).parents[1] / "conf" / "sources" / "marketplace.yml").read_text()
     path.write_text(text.replace(".parquet", f".{kind}"))
     return str(path)
-
-
-def _report(costs: list[Cost], out: Path) -> None:
-    lines = [
-        f"`python -m bench.intake {' '.join(sys.argv[1:])}` on {described('pyspark', 'delta-spark')}",
-        "",
-        "| what | events | million events a core minute | processor s | wall s | largest process MB |",
-        "|---|---|---|---|---|---|",
-        *(
-            f"| {c.what} | {c.events:,} | {c.events_a_core_minute / 1e6:.2f} | {c.processor_seconds:.1f}"
-            f" | {c.wall_seconds:.1f} | {c.peak_megabytes:,} |"
-            for c in costs
-        ),
-    ]
-    (out / "intake.md").write_text("\n".join(lines) + "\n")
-    (out / "intake.json").write_text(json.dumps([vars(c) for c in costs], indent=2))
-    click.echo("\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -117,3 +117,44 @@ def tasks_of(spark: SparkSession) -> Iterator[Tasks]:
                     told.longest_seconds = max(told.longest_seconds, duration.get() / 1000)
                 if metrics.isDefined():
                     told.largest_megabytes = max(told.largest_megabytes, metrics.get().peakExecutionMemory() / 2**20)
+
+
+@contextmanager
+def whereabouts_of(spark: SparkSession) -> Iterator[dict[str, float]]:
+    """Where the processor seconds of a block went, once it has ended: tasks by what their jobs are for, and all else.
+
+    The compiler's are wall seconds of its threads; planning, Delta's logs and the collector are what is left of the
+    JVM. Spark has to remember all stages of the block: a thousand.
+    """
+    before, parts, told = newest_stage(spark), _parts(spark), dict[str, float]()
+    yield told
+    after = _parts(spark)
+    spent = {name: after[name] - parts[name] for name in parts}
+    for stage in stages(spark):
+        if stage["stageId"] > before and stage["status"] == "COMPLETE":
+            what = re.sub(r"\d{4}-\d\d-\d\d|version: \d+", "...", stage.get("description") or "not named")
+            told[f"tasks: {what}"] = told.get(f"tasks: {what}", 0.0) + stage["executorCpuTime"] / 1e9
+    tasks = sum(told.values())
+    told |= {
+        "Python workers": spent["all"] - spent["JVM"] - spent["driver"],
+        "the driver's Python": spent["driver"],
+        "the JVM's compiler": spent["compiler"],
+        "the rest of the JVM: planning, logs, collector": spent["JVM"] - tasks - spent["compiler"],
+    }
+
+
+def _parts(spark: SparkSession) -> dict[str, float]:
+    """Processor seconds so far."""
+    jvm = cast(Any, spark.sparkContext._jvm)
+    own = int(jvm.java.lang.ProcessHandle.current().pid())
+    ticks = os.sysconf("SC_CLK_TCK")
+
+    def of(process: int | str, *fields: int) -> float:
+        told = Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2].split()
+        return sum(int(told[field]) for field in fields) / ticks
+
+    # a Python worker that has ended is in its parent's account of children, and that one lives
+    tree = Tree(os.getpid())
+    tree.look()
+    compiler = jvm.java.lang.management.ManagementFactory.getCompilationMXBean().getTotalCompilationTime() / 1000
+    return {"all": tree.processor_seconds, "JVM": of(own, 11, 12), "driver": of("self", 11, 12), "compiler": compiler}

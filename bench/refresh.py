@@ -13,14 +13,13 @@ run. Writes refresh.md, refresh.json and refresh.png into the folder.
 """
 
 import json
-import math
 import os
 import secrets
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -29,14 +28,14 @@ from typing import Any, cast
 
 import click
 import duckdb
-from matplotlib.figure import Figure
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from bench.machine import Tree, described, measured, tasks_of, use_cores
+from bench.machine import Tree, described, measured, tasks_of, use_cores, whereabouts_of
+from bench.report import Row, report
 from conf.settings import Settings, load_settings
 from jobs.aggregate import aggregate
-from jobs.lakehouse.lake import Lake
+from jobs.lakehouse.lake import Lake, jobs_named
 from jobs.lakehouse.session import spark_session
 from transforms.features.feature import column_of
 from transforms.features.known import known_sellers
@@ -209,12 +208,14 @@ def by_engine(lake: Lake, out: Path, as_of: date, with_buyers: bool, result: str
         none = lake.read(SELLER_DAY).limit(0)
         of_day = seller_days(news, lake.read(PAYMENT_EVENTS).limit(0), lake.read(LOAN_EVENTS).limit(0), none)
         path = str(out / f"tiles-{as_of}")
-        in_event_order(of_day).write.format("delta").mode("overwrite").save(path)
+        with jobs_named(lake.spark, "tiles without buyers"):
+            in_event_order(of_day).write.format("delta").mode("overwrite").save(path)
         before = lake.read(SELLER_DAY).filter(F.col("arrival_day") < F.lit(yesterday))
         tiles = before.unionByName(lake.spark.read.format("delta").load(path))
     carry_on(lake, out, tiles, as_of, with_buyers)
     now = lake.spark.read.parquet(state_path(out, as_of, with_buyers))
-    sums_of(now, lake.read(SELLERS), as_of, sums).write.mode("overwrite").parquet(result)
+    with jobs_named(lake.spark, "the wide table"):
+        sums_of(now, lake.read(SELLERS), as_of, sums).write.mode("overwrite").parquet(result)
 
 
 def carry_on(lake: Lake, out: Path, tiles: DataFrame, as_of: date, with_buyers: bool) -> None:
@@ -222,7 +223,8 @@ def carry_on(lake: Lake, out: Path, tiles: DataFrame, as_of: date, with_buyers: 
     yesterday = as_of - timedelta(days=1)
     state = lake.spark.read.parquet(state_path(out, yesterday, with_buyers))
     new = advance(state, tiles, yesterday, as_of, wanted(with_buyers))
-    new.write.mode("overwrite").parquet(state_path(out, as_of, with_buyers))
+    with jobs_named(lake.spark, "the state carried on"):
+        new.write.mode("overwrite").parquet(state_path(out, as_of, with_buyers))
 
 
 def _known(lake: Lake, as_of: date) -> DataFrame:
@@ -435,24 +437,32 @@ def cores_of(lake: Lake) -> int:
     return int(lake.settings.spark.master.removeprefix("local[").removesuffix("]"))
 
 
-def rounds(lake: Lake, out: Path, days: int, naive: bool) -> list[Cost]:
-    """Warm: every way once a day, on the days after the history; the first day warms up."""
+def rounds(lake: Lake, out: Path, days: int, naive: bool, asked: Sequence[str]) -> tuple[list[Cost], list[Row]]:
+    """Warm: every way once a day, on the days after the history; the first day warms up.
+
+    Also where the processor seconds of the engine's last day went.
+    """
     costs: list[Cost] = []
+    whereabouts: list[Row] = []
     for number in range(1, ROUNDS):
         as_of = FIRST_DAY + timedelta(days=days + number)
         for with_buyers in (True, False):
-            ways = [way for way in WAYS if way in EXACT or (naive and number == 1 and with_buyers)]
+            ways = [way for way in asked if way in EXACT or (naive and number == 2 and with_buyers)]
             for way in ways if number % 2 else reversed(ways):
                 # to ask for the tasks takes seconds of the driver, which are nobody's: it ends last
-                with tasks_of(lake.spark) as tasks, measured() as told:
+                with tasks_of(lake.spark) as tasks, whereabouts_of(lake.spark) as where, measured() as told:
                     WAYS[way](lake, out, as_of, with_buyers, _result(out, way))
+                if way == "engine" and number == ROUNDS - 1:
+                    day = f"the engine's day {'with' if with_buyers else 'without'} buyers"
+                    spent = sorted(where.items(), key=lambda part: -part[1])
+                    whereabouts += [{"of": day, "where": part, "processor s": seconds} for part, seconds in spent]
                 of_spark = (tasks.longest_seconds, tasks.largest_megabytes) if tasks.longest_seconds else (None, None)
                 cost = Cost(way, with_buyers, False, told[0], told[1], None, *of_spark)
                 click.echo(f"{as_of} {cost}")
-                if number > 1 or way not in EXACT:
+                if number > 1:
                     costs.append(cost)
-            require_same(out, with_buyers, list(EXACT))
-    return costs
+            require_same(out, with_buyers, [way for way in ways if way in EXACT])
+    return costs, whereabouts
 
 
 def cold(out: Path, way: str, days: int, with_buyers: bool, cores: int, memory: str) -> Cost:
@@ -473,49 +483,46 @@ def cold(out: Path, way: str, days: int, with_buyers: bool, cores: int, memory: 
 # ---- the report ------------------------------------------------------------
 
 
-def report(out: Path, ledger: Ledger, cores: int, costs: list[Cost]) -> None:
-    head = [
-        f"`python -m bench.refresh {' '.join(sys.argv[1:])}`",
-        "",
-        f"{ledger.events:,} events of {ledger.sellers:,} sellers in {ledger.days + ROUNDS} days, {cores} cores used;"
-        f" 12 measures, and 4 of buyers, by 5 windows. {described('pyspark', 'delta-spark', 'duckdb', 'polars')}.",
-        "",
-        "| | | processor s | wall s | engine is cheaper by | faster by | longest task s | largest task MB"
-        " | largest process MB | runs |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
+def report_costs(out: Path, ledger: Ledger, cores: int, costs: list[Cost], whereabouts: list[Row]) -> None:
+    """Write medians of what each way cost, and where the engine's processor seconds went."""
     ordered = sorted(costs, key=lambda cost: (not cost.with_buyers, cost.is_cold, list(WAYS).index(cost.way)))
-    told = {_kind(cost): [other for other in costs if _kind(other) == _kind(cost)] for cost in ordered}
-    lines, table = [], []
-    for (with_buyers, is_cold, way), runs in told.items():
-        figures = {name: _median(runs, name) for name in FIGURES}
-        engine = told.get((with_buyers, is_cold, "engine"), runs)
-        ratios = [_median(runs, name) / _median(engine, name) for name in ("processor_seconds", "wall_seconds")]
-        what = f"{'with' if with_buyers else 'without'} buyers, {'cold' if is_cold else 'warm'}"
-        seconds, wall, *rest = figures.values()
-        cells = [what, way, f"{seconds:.1f}", f"{wall:.1f}", *(f"{ratio:.1f}x" for ratio in ratios)]
-        cells += ["" if math.isnan(value) else f"{value:.1f}" for value in rest]
-        lines.append(f"| {' | '.join(cells)} | {len(runs)} |")
-        table.append({"what": what, "way": way, **figures, "ratio": ratios[0]})
-    (out / "refresh.md").write_text("\n".join([*head, *lines]) + "\n")
-    told_as = {"ledger": asdict(ledger), "cores": cores, "medians": table, "runs": [vars(c) for c in costs]}
-    (out / "refresh.json").write_text(json.dumps(told_as).replace("NaN", "null"))
-    figure = Figure(figsize=(9, 6), layout="constrained")
-    axes = figure.subplots()
-    labels = [f"{row['way']}\n{row['what']}" for row in table]
-    axes.barh(labels, [_median(runs, "processor_seconds") for runs in told.values()])
-    axes.invert_yaxis()
-    axes.set_xlabel("processor seconds")
-    axes.set_xscale("log")
-    figure.savefig(out / "refresh.png", dpi=120)
-    click.echo("\n".join([*head, *lines]))
+    by_kind = {_kind(cost): [other for other in costs if _kind(other) == _kind(cost)] for cost in ordered}
+    rows: list[Row] = []
+    for (with_buyers, is_cold, way), runs in by_kind.items():
+        engine = by_kind.get((with_buyers, is_cold, "engine"), runs)
+        rows.append(
+            {
+                "what": f"{'with' if with_buyers else 'without'} buyers, {'cold' if is_cold else 'warm'}",
+                "way": way,
+                **{heading: _median(runs, name) for heading, name in FIGURES.items()},
+                "engine is cheaper by": _times(runs, engine, "processor_seconds"),
+                "faster by": _times(runs, engine, "wall_seconds"),
+                "runs": len(runs),
+            }
+        )
+    about = (
+        f"{ledger.events:,} events of {ledger.sellers:,} sellers in {ledger.days + ROUNDS} days, {cores} cores used; 12"
+        f" measures, and 4 of buyers, by 5 windows. {described('pyspark', 'delta-spark', 'duckdb', 'polars')}."
+    )
+    report(out, "refresh", about, rows, ["processor s"], more=whereabouts)
 
 
-FIGURES = ("processor_seconds", "wall_seconds", "longest_task_seconds", "largest_task_megabytes", "process_megabytes")
+FIGURES = {
+    "processor s": "processor_seconds",
+    "wall s": "wall_seconds",
+    "longest task s": "longest_task_seconds",
+    "execution memory of a task, MB": "largest_task_megabytes",
+    "largest process, MB": "process_megabytes",
+}
 
 
-def _median(runs: list[Cost], name: str) -> float:
-    return median(math.nan if (value := getattr(cost, name)) is None else value for cost in runs)
+def _median(runs: list[Cost], name: str) -> float | None:
+    values = [value for cost in runs if (value := getattr(cost, name)) is not None]
+    return median(values) if values else None
+
+
+def _times(runs: list[Cost], engine: list[Cost], name: str) -> float:
+    return (_median(runs, name) or 0.0) / (_median(engine, name) or 1.0)
 
 
 def _kind(cost: Cost) -> tuple[bool, bool, str]:
@@ -533,6 +540,7 @@ def _kind(cost: Cost) -> tuple[bool, bool, str]:
 @click.option("--memory", default="4g", show_default=True, help="Heap of the one JVM: driver and tasks.")
 @click.option("--naive/--no-naive", default=True, help="Also the way with a COUNT(DISTINCT) a window, once.")
 @click.option("--colds/--no-colds", default=True, help="Also each way in a process of its own.")
+@click.option("--profile", "is_profile", is_flag=True, help="Warm, the engine and DuckDB alone: where seconds go.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="New folder; the lake lies there.")
 @click.option("--only", help="Run one way once, in this lake: what a cold run does.")
 @click.option("--buyers", is_flag=True, help="With --only: with buyers.")
@@ -545,11 +553,12 @@ def main(
     memory: str,
     naive: bool,
     colds: bool,
+    is_profile: bool,
     out: Path,
     only: str | None,
     buyers: bool,
 ) -> None:
-    """Measure a day's refresh and write refresh.md."""
+    """Measure a day's refresh, and write two tables and a plot into the folder."""
     use_cores(cores)
     os.environ["POLARS_MAX_THREADS"] = str(cores)
     as_of = FIRST_DAY + timedelta(days=days + 1)
@@ -565,7 +574,8 @@ def main(
     lake = prepared(out, ledger, cores, memory)
     require_unused(lake, ledger)
     costs: list[Cost] = []
-    if colds:
+    ways = ("engine", "DuckDB") if is_profile else tuple(WAYS)
+    if colds and not is_profile:
         lake.spark.stop()
         for with_buyers in (True, False):
             for way in EXACT:
@@ -578,8 +588,8 @@ def main(
                 click.echo(costs[-1])
             require_same(out, with_buyers, list(EXACT))
         lake = open_lake(out, cores, memory)
-    costs += rounds(lake, out, days, naive)
-    report(out, ledger, cores, costs)
+    of_rounds, whereabouts = rounds(lake, out, days, naive, ways)
+    report_costs(out, ledger, cores, [*costs, *of_rounds], whereabouts)
 
 
 def prepared(out: Path, ledger: Ledger, cores: int, memory: str, is_closed: bool = True) -> Lake:

@@ -4,7 +4,7 @@
 
 Each size is a run of `seller-credit simulate` on the demo's world with more sellers, in a process of its own. Memory is
 the largest resident set of one process of its tree (Spark's driver, or a Python worker), and the largest sum of all.
-Writes simulate.md into the folder; the worlds are removed, unless --keep.
+Writes simulate.md, simulate.json and simulate.png into the folder; the worlds are removed, unless --keep.
 """
 
 import os
@@ -20,6 +20,7 @@ import click
 import pyarrow.dataset
 
 from bench.machine import described
+from bench.report import Row, report
 
 EVENTS_A_SELLER = 733
 """Of the demo's 1,464 days."""
@@ -86,52 +87,47 @@ def measured(sellers: int, out: Path) -> Cost:
     )
 
 
-def table(costs: list[Cost]) -> list[str]:
-    """Markdown, with the marginal cost of each size over the one before."""
-    lines = [
-        "| sellers | events | seconds | processor seconds | µs an event | µs an event more | largest process, GiB"
-        " | all, GiB | deliveries, bytes an event | truth, bytes an event |",
-        "|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    before: Cost | None = None
-    for cost in costs:
-        more = "-"
+def told(costs: list[Cost]) -> list[Row]:
+    """A row a world, with the marginal cost of its size over the one before."""
+    rows: list[Row] = []
+    for cost, before in zip(costs, [None, *costs], strict=False):
+        more = None
         if before is not None:
-            seconds = cost.processor_seconds - before.processor_seconds
-            more = f"{1e6 * seconds / (cost.events - before.events):.1f}"
-        lines.append(
-            f"| {cost.sellers:,} | {cost.events:,} | {cost.wall_seconds:.0f} | {cost.processor_seconds:.0f}"
-            f" | {1e6 * cost.processor_seconds / cost.events:.1f} | {more} | {cost.largest_process_bytes / 2**30:.2f}"
-            f" | {cost.all_processes_bytes / 2**30:.2f} | {cost.deliveries_bytes / cost.events:.0f}"
-            f" | {cost.scratch_bytes / cost.events:.0f} |"
+            more = 1e6 * (cost.processor_seconds - before.processor_seconds) / (cost.events - before.events)
+        rows.append(
+            {
+                "sellers": f"{cost.sellers:,} sellers",
+                "events": cost.events,
+                "wall s": cost.wall_seconds,
+                "processor s": cost.processor_seconds,
+                "us an event": 1e6 * cost.processor_seconds / cost.events,
+                "us an event more": more,
+                "largest process, GiB": cost.largest_process_bytes / 2**30,
+                "all, GiB": cost.all_processes_bytes / 2**30,
+                "deliveries, bytes an event": cost.deliveries_bytes / cost.events,
+                "truth, bytes an event": cost.scratch_bytes / cost.events,
+            }
         )
-        before = cost
-    return lines
+    return rows
 
 
 @click.command()
 @click.option("--events", multiple=True, type=click.IntRange(min=10_000), help="About so many; give it several times.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for simulate.md and the worlds.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the worlds, and what is found.")
 @click.option("--keep", is_flag=True, help="Leave the worlds where they are.")
 def main(events: tuple[int, ...], out: Path, keep: bool) -> None:
-    """Simulate worlds of growing size and say what each cost."""
+    """Simulate worlds of growing size, and write what each cost, and a plot of it, into the folder."""
     out.mkdir(parents=True, exist_ok=True)
-    head = [
-        f"`python -m bench.simulate {' '.join(f'--events {each}' for each in events)}` on"
-        f" {described('pyspark')}; the demo's world, 1,464 days.",
-        "",
-    ]
     costs: list[Cost] = []
     for number in sorted(events or (100_000, 1_000_000, 10_000_000)):
         world = out / f"world-{number}"
         shutil.rmtree(world, ignore_errors=True)
         costs.append(measured(max(1, number // EVENTS_A_SELLER), world))
+        click.echo(costs[-1])
         if not keep:
             shutil.rmtree(world)
-        lines = [*head, *table(costs)]
-        (out / "simulate.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        print(lines[-1], flush=True)
-    print("\n".join(lines))
+    about = f"the demo's world, 1,464 days. {described('pyspark')}."
+    report(out, "simulate", about, told(costs), ["us an event"])
 
 
 if __name__ == "__main__":

@@ -11,8 +11,6 @@ The last table has one seller with a fifth of all tiles, beside as many rows spr
 slowest task of the sweep took. Two cores hide skew in the time of a job; they cannot in that of a task.
 """
 
-import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -25,6 +23,7 @@ from pyspark.sql import functions as F
 
 from bench.machine import described, measured, tasks_of
 from bench.refresh import ADDITIVE, WINDOWS
+from bench.report import Row, report
 from conf.settings import load_settings
 from jobs.lakehouse.session import spark_session
 from transforms.features.feature import column_of
@@ -145,20 +144,13 @@ def fingerprint(rows: DataFrame) -> tuple[int, int]:
 
 
 @click.command()
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for sweep.md and sweep.json.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for what is found.")
 @click.option("--largest", is_flag=True, help="Also ten million labels.")
 @click.option("--divide-by", default=1, show_default=True, help="Sellers of every case, divided: to try it out.")
 def main(out: Path, largest: bool, divide_by: int) -> None:
-    """Print two tables, and write them into the folder."""
-    out.mkdir(parents=True, exist_ok=True)
+    """Print two tables, and write them and a plot into the folder."""
     spark = spark_session(load_settings("local", {}, ["spark.driver_memory=6g", "spark.shuffle_partitions=16"]))
-    lines = [
-        f"`python -m bench.sweep {' '.join(sys.argv[1:])}`: {len(WANTED)} sums. {described('pyspark', 'numpy')}.",
-        "",
-        "| labels | a seller | tiles | " + " | ".join(f"{way}: us a (label + tile)" for way in WAYS) + " |",
-        "|---|---|---" + "|---" * len(WAYS) + "|",
-    ]
-    found: list[dict[str, object]] = []
+    found: list[Row] = []
     for whole in (*CASES, *([Case(27_400, 100, 365)] if largest else [])):
         case = Case(whole.sellers // divide_by, whole.tiles, whole.labels)
         tiles, labels = tiles_of(spark, case).persist(), labels_of(spark, case).persist()
@@ -172,12 +164,10 @@ def main(out: Path, largest: bool, divide_by: int) -> None:
                 click.echo(f"{case} {way}, {round_}: {told[0]:.1f} s, {costs[way]:.2f} us")
         if len(set(results.values())) > 1:
             raise click.ClickException(f"{case}: the ways differ: {results}")
-        cells = " | ".join(f"{costs[way]:.2f}" for way in WAYS)
-        lines.append(f"| {many[1]:,} | {case.labels} | {many[0]:,} | {cells} |")
-        found.append({"labels": many[1], "a seller": case.labels, "tiles": many[0], **costs})
+        found.append({"labels": f"{many[1]:,}", "a seller": f"{case.labels}", "tiles": many[0], **costs})
         tiles.unpersist()
         labels.unpersist()
-    lines += ["", "| rows of the sweep | slowest task, s | largest task, MB |", "|---|---|---|"]
+    of_tasks: list[Row] = []
     case = Case(SKEWED.sellers // divide_by, SKEWED.tiles, SKEWED.labels)
     for is_skewed in (False, True):
         tiles, labels = tiles_of(spark, case, is_skewed).persist(), labels_of(spark, case, is_skewed).persist()
@@ -186,13 +176,12 @@ def main(out: Path, largest: bool, divide_by: int) -> None:
         with tasks_of(spark) as tasks:
             fingerprint(by_sweep(tiles, labels))
         what = "one seller has a fifth" if is_skewed else "spread evenly"
-        lines.append(f"| {case.rows:,}, {what} | {tasks.longest_seconds:.2f} | {tasks.largest_megabytes:.0f} |")
-        found.append({"skewed": is_skewed, **vars(tasks)})
+        told_of = {"slowest task, s": tasks.longest_seconds, "execution memory of a task, MB": tasks.largest_megabytes}
+        of_tasks.append({"rows of the sweep": f"{case.rows:,}, {what}", **told_of})
         tiles.unpersist()
         labels.unpersist()
-    (out / "sweep.md").write_text("\n".join(lines) + "\n")
-    (out / "sweep.json").write_text(json.dumps(found, indent=2))
-    click.echo("\n".join(lines))
+    about = f"processor us a (label + tile) of {len(WANTED)} sums, the second time. {described('pyspark', 'numpy')}."
+    report(out, "sweep", about, found, list(WAYS), more=of_tasks)
 
 
 if __name__ == "__main__":

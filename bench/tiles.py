@@ -9,7 +9,6 @@ statistics of its table. The second of two rounds is told. Sums that are not the
 """
 
 import shutil
-import sys
 from pathlib import Path
 
 import click
@@ -17,6 +16,7 @@ import duckdb
 
 from bench.machine import described, measured, tasks_of, use_cores
 from bench.refresh import Ledger, cores_of, prepared
+from bench.report import report
 from jobs.lakehouse.lake import Lake
 from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS
 from transforms.tables.measures import MEASURES
@@ -74,13 +74,16 @@ def require_same(engine: str, duck: Path) -> int:
 @click.command()
 @click.option("--events", default=2_000_000, show_default=True, help="Events in the ledger.")
 @click.option("--days", default=400, show_default=True, help="Days of history.")
+@click.option("--skewed", is_flag=True, help="One seller has a fifth of all events.")
 @click.option("--cores", default=2, show_default=True, help="That each may use.")
 @click.option("--memory", default="4g", show_default=True, help="Heap of the JVM.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the lake, and for tiles.md.")
-def main(events: int, days: int, cores: int, memory: str, out: Path) -> None:
-    """Print one table, and write it into the folder."""
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Folder of the lake, and for what is found."
+)
+def main(events: int, days: int, skewed: bool, cores: int, memory: str, out: Path) -> None:
+    """Print one table, and write it and its plot into the folder."""
     use_cores(cores)
-    lake = prepared(out, Ledger(events, days, max(events // 500, 100)), cores, memory, is_closed=False)
+    lake = prepared(out, Ledger(events, days, max(events // 500, 100), skewed), cores, memory, is_closed=False)
     ways, costs, rows = {"engine": by_engine, "DuckDB": by_duckdb}, {}, 0
     results = {way: out / f"tiles-{way}" for way in ways}
     for _ in range(2):
@@ -91,20 +94,22 @@ def main(events: int, days: int, cores: int, memory: str, out: Path) -> None:
             costs[way] = [*told, *of_spark]
             click.echo(f"{way}: {told[0]:.1f} s, {told[1]:.1f} processor s")
         rows = require_same(beside(lake, results["engine"]).path(SELLER_DAY), results["DuckDB"])
-    lines = [
-        f"`python -m bench.tiles {' '.join(sys.argv[1:])}`: {events:,} events into {rows:,} tiles of {len(MEASURES)}"
-        f" measures, {len(OF_ORDERS)} of them of orders, {cores} cores used."
-        f" {described('pyspark', 'delta-spark', 'duckdb')}.",
-        "",
-        "| | processor s | wall s | times DuckDB's | longest task s | execution memory of a task, MB |",
-        "|---|---|---|---|---|---|",
+    about = (
+        f"{events:,} events into {rows:,} tiles of {len(MEASURES)} measures, {len(OF_ORDERS)} of them of orders,"
+        f" {cores} cores used; the second round. {described('pyspark', 'delta-spark', 'duckdb')}."
+    )
+    told_of = [
+        {
+            "way": way,
+            "processor s": processor,
+            "wall s": wall,
+            "times DuckDB's wall s": wall / costs["DuckDB"][0],
+            "longest task s": of_spark[0] if of_spark else None,
+            "execution memory of a task, MB": of_spark[1] if of_spark else None,
+        }
+        for way, (wall, processor, *of_spark) in costs.items()
     ]
-    for way, (wall, processor, *of_spark) in costs.items():
-        ratio = f"{wall / costs['DuckDB'][0]:.2f}x"
-        cells = [way, f"{processor:.1f}", f"{wall:.1f}", ratio, *(f"{value:.1f}" for value in of_spark)]
-        lines.append(f"| {' | '.join(cells)} |")
-    (out / "tiles.md").write_text("\n".join(lines) + "\n")
-    click.echo("\n".join(lines))
+    report(out, "tiles", about, told_of, ["processor s", "wall s"])
 
 
 if __name__ == "__main__":

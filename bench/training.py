@@ -23,6 +23,7 @@ from datetime import date
 import click
 import numpy as np
 import xgboost
+from pyspark import StorageLevel
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -160,17 +161,19 @@ def ranked(margin: Floats, bad: Floats) -> float:
 
 @click.command()
 @click.option("--rows", "many", default=100_000)
+@click.option("--memory", default="4g", show_default=True, help="Heap of the one JVM: driver and tasks.")
 @click.option("--ways-of-trees", "has_ways", is_flag=True, help="Ways to grow Spark's trees, in place of algorithms.")
 @click.option("--whole", "is_whole", is_flag=True, help="All that `train` fits for a version, in place of algorithms.")
-def main(many: int, has_ways: bool, is_whole: bool) -> None:
+def main(many: int, memory: str, has_ways: bool, is_whole: bool) -> None:
     """Print one table."""
-    spark = spark_session(load_settings("local", os.environ))
-    table = made_up(spark.range(0, many, 1, -(-many // 25_000))).persist()
+    spark = spark_session(load_settings("local", os.environ, [f"spark.driver_memory={memory}"]))
+    table = made_up(spark.range(0, many, 1, -(-many // 25_000))).persist(StorageLevel.DISK_ONLY)
     held, rows = table.filter("is_held_out"), table.filter("not is_held_out")
     bads = rows.filter("bad = 1").count()
     inputs = usable_inputs(rows, MODEL_INPUTS)
-    print(f"{described('pyspark', 'xgboost-cpu')}; {inputs.rows:,} rows ({bads:,} bad) x {len(inputs.features)}")
-    print(f"features, {held.count():,} rows held out\n\n| algorithm | seconds | AUC |\n|---|---|---|")
+    print(f"{described('pyspark', 'xgboost-cpu')}, a JVM of {memory}; {inputs.rows:,} rows ({bads:,} bad)")
+    print(f"x {len(inputs.features)} features, {held.count():,} rows held out\n")
+    print("| algorithm | seconds | AUC |\n|---|---|---|")
     if has_ways:
         for name, seconds, found in ways_of_trees(rows, held, inputs):
             print(f"| {name} | {seconds:,.1f} | {found:.4f} |", flush=True)

@@ -60,6 +60,19 @@ def features(lake: Lake, as_of: date, mode: str = "advance", again: bool = False
     return Report("features", {"as of": as_of, **told, **{name: int(value) for name, value in run.figures.items()}})
 
 
+def renewed(lake: Lake) -> Report:
+    """Publish anew, oldest first, every day whose newest features are of another catalogue; earlier ones stay beside.
+
+    Where the lake still holds sums of a day, only those that they lack are swept.
+    """
+    days = sorted({run.as_of for run in lake.runs() if run.step == "features"})
+    newest = (lake.last_run("features", f"as_of={day}") for day in days)
+    outdated = [run.as_of for run in newest if run is not None and run.facts["catalogue"] != catalogue.digest()]
+    for day in outdated:
+        features(lake, day, "sweep" if newest_state(lake, day) is None else "advance")
+    return Report("features", {"days published": len(days), "renewed": len(outdated)}, lines=list(map(str, outdated)))
+
+
 def _advanced(run: Run, silver: Silver, as_of: date, again: bool) -> DataFrame:
     lake, wanted = run.lake, wanted_sums()
     held = None if again else newest_state(lake, as_of)
@@ -102,7 +115,7 @@ def _require_history(silver: Silver, as_of: date) -> None:
 
 
 @step("features", "seller-credit features --as-of 2024-09-01")
-@click.option("--as-of", type=DAY, required=True, help="Only what was known before this day counts.")
+@click.option("--as-of", type=DAY, help="Only what was known before this day counts.")
 @click.option(
     "--mode",
     type=click.Choice(["advance", "sweep", "rebuild"]),
@@ -110,17 +123,32 @@ def _require_history(silver: Silver, as_of: date) -> None:
     help="advance: carry on from the last day's sums; sweep: from all day tiles; rebuild: from raw events, to check.",
 )
 @click.option("--again", is_flag=True, help="Also where the day is published: work it out anew, from all day tiles.")
+@click.option("--renew", is_flag=True, help="Every published day that is of another catalogue; the earlier ones stay.")
 @click.option("--explain", "feature", metavar="NAME", help="Publish nothing: show one seller's feature, and why.")
 @click.option("--seller", metavar="ID", help="Whose feature to explain.")
 def command(
-    invocation: Invocation, as_of: date, mode: str, again: bool, feature: str | None, seller: str | None
+    invocation: Invocation,
+    as_of: date | None,
+    mode: str,
+    again: bool,
+    renew: bool,
+    feature: str | None,
+    seller: str | None,
 ) -> Report:
     """Publish every seller's features as of a day.
 
     A day costs what it brought, what leaves its windows, and a row a seller, however long the history. Days left out
-    are made up for; features that are new to the catalogue are added to what is held of the others. With --explain
-    nothing is published.
+    are made up for; features that are new to the catalogue are added to what is held of the others, and by --renew to
+    the days of before. With --explain nothing is published.
     """
+    if renew:
+        if as_of is not None or again or feature is not None:
+            raise UserError(
+                "features: --renew finds its days by itself: give it neither --as-of, --again nor --explain"
+            )
+        return renewed(invocation.lake())
+    if as_of is None:
+        raise UserError("features: say --as-of DAY, or --renew for all published days of another catalogue")
     invocation.require_come(f"features: --as-of {as_of}", as_of)
     if (feature is None) != (seller is None):
         raise UserError("features: --explain NAME and --seller ID go together")

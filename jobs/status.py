@@ -9,7 +9,7 @@ import click
 
 from conf.errors import UserError
 from jobs.lakehouse.command import Invocation, Report, run_command, shown, step
-from jobs.lakehouse.cost import FORGOTTEN
+from jobs.lakehouse.cost import FORGOTTEN, LARGEST_TASK
 from jobs.lakehouse.lake import Lake, Published
 from jobs.pages.cost import write_cost_plot
 
@@ -63,6 +63,7 @@ def cost(lake: Lake, plot: Path | None) -> Report:
             sum(output["rows"] for output in run.outputs),
             round(sum(output["bytes"] for output in run.outputs) / 1e6, 1),
             sum(output["files"] for output in run.outputs),
+            _of(run, LARGEST_TASK, 1e6, 1),
             _megabytes(run),
             _forgotten(run),
         )
@@ -79,6 +80,7 @@ def cost(lake: Lake, plot: Path | None) -> Report:
         "rows",
         "MB",
         "files",
+        "task MB",
         "peak MB",
         "without",
     )

@@ -106,8 +106,8 @@ def train(
             return _published_before(lake, published)
         champion, unjudged = _champion(lake)
         rows = run.read(TRAINING_SET).filter(F.col("training_set") == made_by.run_id)
-        # every one of the fits reads them again
-        rows = with_segments(rows, run.read(SELLERS)).persist(StorageLevel.MEMORY_AND_DISK)
+        # every one of the fits reads them again, and wants the memory for itself
+        rows = with_segments(rows, run.read(SELLERS)).persist(StorageLevel.DISK_ONLY)
         try:
             problems = problems_of(rows, MODEL_INPUTS, plan)
             if problems:

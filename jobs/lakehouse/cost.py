@@ -1,7 +1,7 @@
-"""What a run costs, by Spark's own account: rows and bytes read, bytes shuffled, processor time."""
+"""What a run costs, by Spark's own account: rows and bytes read, bytes shuffled, processor time, memory of a task."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from pyspark.sql import SparkSession
@@ -18,6 +18,9 @@ COSTS = {
 
 FORGOTTEN = "stages_forgotten"
 """How many of a run's stages Spark did not remember at its end; above 0 the other figures are at least so much."""
+
+LARGEST_TASK = "largest_task_bytes"
+"""Execution memory of a run's largest task: the peaks of its sorts and hash tables. Python workers are not in it."""
 
 _NANOSECONDS = 1e9
 
@@ -41,15 +44,34 @@ def cost_since(spark: SparkSession, stage: int) -> dict[str, float]:
     hadoop = cast(Any, spark)._jsparkSession.sessionState().newHadoopConf()
     if hadoop.getBoolean("parquet.hadoop.vectored.io.enabled", True):
         del sums["bytes_read"]
-    return sums | {"processor_seconds": sums["processor_seconds"] / _NANOSECONDS, FORGOTTEN: float(forgotten)}
+    sums["processor_seconds"] /= _NANOSECONDS
+    return sums | {LARGEST_TASK: _largest_task(spark, ours), FORGOTTEN: float(forgotten)}
+
+
+def _largest_task(spark: SparkSession, ours: Sequence[dict[str, Any]]) -> float:
+    store, largest = _store(spark), 0.0
+    highest = cast(Any, spark.sparkContext._gateway).new_array(cast(Any, spark.sparkContext._jvm).double, 1)
+    highest[0] = 1.0
+    # no task is larger than its stage's sum: few stages have to be asked
+    for stage in sorted(ours, key=lambda told: told["peakExecutionMemory"], reverse=True):
+        if stage["peakExecutionMemory"] <= largest:
+            break
+        tasks = store.taskSummary(stage["stageId"], stage["attemptId"], highest)
+        if tasks.isDefined():
+            largest = max(largest, float(tasks.get().peakExecutionMemory().apply(0)))
+    return largest
 
 
 def stages(spark: SparkSession) -> Iterator[dict[str, Any]]:
     """The stages that Spark remembers, as its REST interface tells them."""
     # as JSON by one call: to ask a thousand stages one by one takes seconds
     jvm = cast(Any, spark.sparkContext._jvm)
-    store = cast(Any, spark.sparkContext._jsc).sc().statusStore()
+    store = _store(spark)
     rest = (getattr(store, f"stageList$default${place}")() for place in (4, 5))
     mapper = jvm.com.fasterxml.jackson.databind.ObjectMapper()
     mapper.registerModule(getattr(getattr(jvm.com.fasterxml.jackson.module.scala, "DefaultScalaModule$"), "MODULE$"))
     yield from json.loads(mapper.writeValueAsString(store.stageList(None, False, False, *rest)))
+
+
+def _store(spark: SparkSession) -> Any:
+    return cast(Any, spark.sparkContext._jsc).sc().statusStore()

@@ -281,7 +281,8 @@ class Lake:
         """Open a run under the lake's lock. `identity` names everything that decides what the step makes."""
         with lake_lock(self.root, step, self.settings.lake.wait_seconds):
             self._runs = None
-            yield Run(self, step, slice_, _digest({"step": step, "slice": slice_, **identity}), dict(arguments))
+            with jobs_named(self.spark, f"{step} {slice_}"):
+                yield Run(self, step, slice_, _digest({"step": step, "slice": slice_, **identity}), dict(arguments))
 
     def ensure(self, table: Table) -> None:
         """Create the table from its contract, or raise StepFailure when what is there differs from it.
@@ -371,13 +372,14 @@ class Run:
         writer = writer.mode("append" if where is None else "overwrite")
         if where not in (None, EVERY_ROW):
             writer = writer.option("replaceWhere", where)
-        writer.save(self.lake.path(table))
+        with jobs_named(self.lake.spark, f"{self.step} {self.slice}: {table.name}"):
+            writer.save(self.lake.path(table))
         self._note(table, where or self.slice)
         failpoint(f"{self.step}:after:{table.name}")
 
     def compact(self, table: Table, where: str, order: str) -> None:
         """Put the files of some partitions together, in the order of a column; no row changes."""
-        with self._signed():
+        with self._signed(), jobs_named(self.lake.spark, f"{self.step}: files of {table.name} put together"):
             DeltaTable.forPath(self.lake.spark, self.lake.path(table)).optimize().where(where).executeZOrderBy(order)
         self._note(table, f"{_COMPACTED}{where}")
 
@@ -473,6 +475,19 @@ class Run:
         rows.write.format("delta").mode("append").save(lake.path(RUNS))
         lake._runs = None
         failpoint(f"{self.step}:after:publish")
+
+
+@contextmanager
+def jobs_named(spark: SparkSession, what: str) -> Iterator[None]:
+    """Let Spark's own pages say of the jobs of a block what they are for, in place of a line of the driver."""
+    key, context = "spark.job.description", spark.sparkContext
+    before = context.getLocalProperty(key)
+    context.setLocalProperty(key, what)
+    try:
+        yield
+    finally:
+        # none is a value too: it takes the property off
+        context.setLocalProperty(key, cast(str, before))
 
 
 def _damaged(table: Table, published: int, newest: int) -> str:

@@ -1,6 +1,9 @@
 """Features carried on from day to day: catching up, repeating, growing, refusing; and what `verify` says of it."""
 
+import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
@@ -20,7 +23,8 @@ from jobs.lakehouse.lake import Lake
 from jobs.lakehouse.window_states import HeldState, newest_state
 from jobs.training_set import training_set_as_given, training_set_by_cohorts
 from jobs.verify import verify
-from tests.conftest import lake_at
+from tests.conftest import PROJECT, lake_at
+from tests.jobs.test_kill_and_repeat import environment
 from tests.oracle.histories import DAYS, FIRST_DAY, random_histories
 from tests.oracle.test_histories import fill_bronze
 from transforms.features.evaluate import wanted_sums
@@ -105,6 +109,53 @@ def test_a_new_sum_is_swept_and_the_others_are_carried_on(lake: Lake, monkeypatc
     held = newest_state(lake, after(1))
     assert held is not None and held.as_of == after(1) and held.sums == set(wanted_sums())
     assert verify(lake, after(1), None).failure == ""
+
+
+def test_the_feature_that_the_documentation_adds_comes_to_the_days_of_before_by_one_command(
+    spark: SparkSession, lake: Lake, tmp_path: Path
+) -> None:
+    for days in (0, 1):
+        features(lake, after(days))
+    before = [slice_of(lake, SELLER_FEATURES, after(days)) for days in (0, 1)]
+    code = tmp_path / "code"
+    for package in ("conf", "jobs", "ml", "transforms"):
+        shutil.copytree(PROJECT / package, code / package)
+    of_service = (PROJECT / "docs" / "features.md").read_text().split("--- a/transforms/features/service.py\n")[1]
+    entry = [line.removeprefix("+") for line in of_service.split("\n---")[0].splitlines()]
+    service = code / "transforms" / "features" / "service.py"
+    entries = service.read_text()
+    assert len(entry) > 5 and entries.endswith("\n]\n")
+    service.write_text(entries.removesuffix("]\n") + "\n".join([*entry, "]\n"]))
+    # of a kind of record that these histories have, and a window whose sum the state does not hold yet
+    text = service.read_text().rsplit('"confirmation_rate"', 1)
+    text[1] = text[1].replace("confirmed_orders", "refunded_orders").replace("(90,)", "(30,)")
+    service.write_text('"confirmation_rate"'.join(text))
+
+    def by_new_code(*words: str) -> dict[str, object]:
+        command, told = [sys.executable, "-m", "jobs.cli", *words, "--json"], environment(tmp_path)
+        done = subprocess.run(
+            command, cwd=tmp_path, env=told | {"PYTHONPATH": str(code)}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return dict(json.loads(done.stdout))
+
+    told = by_new_code("features", "--renew")
+    assert told["renewed"] == 2 and told["lines"] == [str(AS_OF), str(after(1))]
+    grown = Lake(spark, lake.settings)
+    rates = {}
+    for days in (0, 1):
+        run = grown.last_run("features", f"as_of={after(days)}")
+        assert run is not None
+        of_day = grown.read(SELLER_FEATURES).filter(F.col("run_id") == run.run_id)
+        rates[days] = [row[0] for row in of_day.select("confirmation_rate_30d").collect()]
+        others = of_day.drop("run_id", "confirmation_rate_30d").collect()
+        assert sorted(map(tuple, others), key=repr) == before[days]
+    assert any(rates[0]) and any(rates[1])
+    # what was published first is there still, without it
+    old = grown.read(SELLER_FEATURES).groupBy("run_id").agg(F.count("confirmation_rate_30d").alias("known")).collect()
+    assert len(old) == 4 and sum(row["known"] == 0 for row in old) == 2
+    assert by_new_code("verify", "--as-of", str(after(1)))["cells that differ"] == 0
+    assert by_new_code("features", "--renew")["renewed"] == 0
 
 
 def test_columns_newer_than_the_lake_are_added_by_aggregate(lake: Lake) -> None:

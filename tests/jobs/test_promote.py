@@ -1,5 +1,8 @@
 """Who may make which version the champion, what is kept of it, what the alias says then, and who may decide."""
 
+import subprocess
+import sys
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -18,12 +21,14 @@ from jobs.decide import _basis, _grades_mean_the_same, decide
 from jobs.lakehouse.champion import PROMOTION, ROLLBACK, champion, champions, gates_now, signed_run
 from jobs.lakehouse.decided import model_for, policy_of
 from jobs.lakehouse.lake import Lake
+from jobs.lakehouse.lock import lake_lock
 from jobs.promote import promote, roll_back
 from jobs.review import review
 from jobs.score import _require_signed, score
 from jobs.train import _champion
 from ml.registry import CHAMPION, Loaded, alias, resolve, run_of
 from tests.conftest import lake_at
+from tests.jobs.test_kill_and_repeat import environment
 from transforms.tables.gold import SIGNOFFS
 
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
@@ -197,6 +202,31 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(shared: Lake) 
     with pytest.raises(StepFailure, match="another sign-off came first, the champion is now version 4 by Li Wei"):
         promote(there, "5", "Zhao Min", {}, NOON)
     assert (champion(here), registered_alias(here)) == (4, 4)
+
+
+def test_of_two_processes_that_both_wait_to_promote_one_wins(spark: SparkSession, tmp_path: Path) -> None:
+    lake = lake_at(spark, tmp_path)
+    trained(lake, 1, GOOD)
+    trained(lake, 2, GOOD)
+    publish(lake, "audit", "set-1", {"checks": 5, "leaks": 0, "rows": 1000}, {})
+    told = environment(tmp_path) | {"SELLER_CREDIT_MLFLOW__TRACKING_URI": lake.settings.mlflow.tracking_uri}
+    approvers = {1: "Li Wei", 2: "Zhao Min"}
+    logs = {version: tmp_path / f"{version}.log" for version in approvers}
+    with lake_lock(lake.root, "a step that both wait for", 0):
+        waiting = {}
+        for version, approver in approvers.items():
+            command = [sys.executable, "-m", "jobs.cli", "promote", str(version), "--approver", approver]
+            with logs[version].open("w") as log:
+                waiting[version] = subprocess.Popen(command, cwd=tmp_path, env=told, stdout=log, stderr=log)
+        deadline = time.monotonic() + 180
+        while not all("waiting for a step that both wait for" in log.read_text() for log in logs.values()):
+            assert time.monotonic() < deadline, [log.read_text() for log in logs.values()]
+            time.sleep(0.2)
+    codes = {version: process.wait(timeout=180) for version, process in waiting.items()}
+    winner, loser = (next(version for version, code in codes.items() if code == wanted) for wanted in (0, 1))
+    another = f"another sign-off came first, the champion is now version {winner} by {approvers[winner]}"
+    assert another in " ".join(logs[loser].read_text().split())
+    assert (champions(Lake(spark, lake.settings)), registered_alias(lake)) == ([winner], winner)
 
 
 def test_a_version_without_exact_reasons_stays_a_challenger(shared: Lake) -> None:

@@ -3,7 +3,7 @@
 import math
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date, timedelta
 from typing import Any
 
@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 from ml.findings import Findings, figures_of, findings
 from ml.fitting import Plan, fitted
 from ml.gates import gates
-from ml.pipeline import Boosting
+from ml.pipeline import Boosting, UnfitError
 
 TRAINED_ON = date(2024, 1, 1)
 PLAN = Plan(Boosting(trees=15, depth=2, least_rows_a_leaf=100), TRAINED_ON, 2, 1)
@@ -28,9 +28,9 @@ EDGES = (0.01, 0.05, 0.1, 0.2)
 pytestmark = pytest.mark.full
 
 
-def rows(world: str) -> list[tuple[Any, ...]]:
+def rows(world: str, seed: int) -> list[tuple[Any, ...]]:
     """1,500 sellers at three days: two to train on, one to be judged on."""
-    chance = random.Random(12)
+    chance = random.Random(seed)
     made = []
     for number in range(1500):
         for cohort in COHORTS:
@@ -52,8 +52,8 @@ def rows(world: str) -> list[tuple[Any, ...]]:
 
 
 @contextmanager
-def found_in(spark: SparkSession, world: str) -> Iterator[Findings]:
-    table = spark.createDataFrame(rows(world), SCHEMA).coalesce(1).persist()
+def found_in(spark: SparkSession, world: str, seed: int = 12) -> Iterator[Findings]:
+    table = spark.createDataFrame(rows(world, seed), SCHEMA).coalesce(1).persist()
     keep = ("seller_id", "as_of", "group_id", "bad", "indeterminate")
     try:
         with fitted(table, tuple(EXPECTED), PLAN, keep) as fit:
@@ -93,6 +93,10 @@ def test_a_regime_break_fails_the_calibration_and_sounds_the_alarm_of_shift(spar
 
 
 def test_labels_of_pure_noise_give_no_better_than_chance(spark: SparkSession) -> None:
-    with found_in(spark, "noise") as found:
-        judged = found.judged.model.auc
-        assert judged.low < 0.5 < judged.high
+    seeds, told = (12, 13, 14, 15), []
+    for seed in seeds:
+        # where on rows that they did not see the models rank the wrong way round, none is made
+        with suppress(UnfitError), found_in(spark, "noise", seed) as found:
+            told.append(found.judged.model.auc)
+    # by chance a 95 % interval misses it once in twenty
+    assert told and sum(not auc.low < 0.5 < auc.high for auc in told) <= 1

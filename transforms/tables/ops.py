@@ -32,8 +32,8 @@ RUNS = Table(
         Column(
             "cost",
             "map<string,double>",
-            "by Spark's account: rows_read, bytes_read, bytes_shuffled, bytes_spilled, tasks, processor_seconds;"
-            " stages_forgotten above 0 where they are at least so much",
+            "by Spark's account: rows_read, bytes_read, bytes_shuffled, bytes_spilled, tasks, processor_seconds,"
+            " largest_task_bytes of execution memory; stages_forgotten above 0 where they are at least so much",
         ),
     ),
 )
