@@ -126,9 +126,9 @@ def whereabouts_of(spark: SparkSession) -> Iterator[dict[str, float]]:
     The compiler's are wall seconds of its threads; planning, Delta's logs and the collector are what is left of the
     JVM. Spark has to remember all stages of the block: a thousand.
     """
-    before, parts, told = newest_stage(spark), _parts(spark), dict[str, float]()
+    before, parts, told = newest_stage(spark), processor_seconds(spark), dict[str, float]()
     yield told
-    after = _parts(spark)
+    after = processor_seconds(spark)
     spent = {name: after[name] - parts[name] for name in parts}
     for stage in stages(spark):
         if stage["stageId"] > before and stage["status"] == "COMPLETE":
@@ -143,8 +143,8 @@ def whereabouts_of(spark: SparkSession) -> Iterator[dict[str, float]]:
     }
 
 
-def _parts(spark: SparkSession) -> dict[str, float]:
-    """Processor seconds so far."""
+def processor_seconds(spark: SparkSession) -> dict[str, float]:
+    """Processor seconds so far of the process tree, the JVM, the driver's Python; wall seconds of the compiler."""
     jvm = cast(Any, spark.sparkContext._jvm)
     own = int(jvm.java.lang.ProcessHandle.current().pid())
     ticks = os.sysconf("SC_CLK_TCK")

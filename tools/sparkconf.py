@@ -24,8 +24,9 @@ spark.hadoop.parquet.page.verify-checksum.enabled true
 # HotSpot does not compile methods over 8,000 bytes of code, and what Spark generates for a mapping of twenty checked
 # fields is longer: interpreted it takes 1.5 times as long (18 s against 12 s for 490,000 invoices on one core).
 # A driver that is the whole of a small Spark wants throughput, and little memory beside its heap: no concurrent
-# collector.
-spark.driver.extraJavaOptions -XX:-DontCompileHugeMethods -XX:+UseParallelGC
+# collector. Nor is most of what a step runs hot for long: half of the processor time of a day's refresh went into
+# compiling, so code is compiled for good after ten times as many calls as is usual (bench/compiler.py).
+spark.driver.extraJavaOptions -XX:-DontCompileHugeMethods -XX:+UseParallelGC {later}
 spark.executor.extraJavaOptions -XX:-DontCompileHugeMethods
 
 # Which line of Python made a column: told to the JVM by four calls a column, of 0.5 ms each. Half of all calls of an
@@ -64,6 +65,12 @@ logger.gateway.name = org.apache.spark.api.python.PythonGatewayServer
 logger.gateway.level = error
 """
 
+COMPILED_LATER = (
+    "-XX:Tier4InvocationThreshold=50000 -XX:Tier4MinInvocationThreshold=6000 -XX:Tier4CompileThreshold=150000"
+    " -XX:Tier4BackEdgeThreshold=400000"
+)
+"""HotSpot's own four thresholds (5,000, 600, 15,000 and 40,000), times ten."""
+
 ENV = """\
 # Written by set-up. `. .spark/env` in a shell, and `seller-credit`, `spark-submit` and `pyspark` are this project's.
 export JAVA_HOME={java_home}
@@ -84,7 +91,9 @@ def write(spark_folder: Path, venv: Path, java_home: Path, jars: list[Path]) -> 
     spark_home = pyspark_home(venv)
     conf.mkdir(parents=True, exist_ok=True)
     # as_uri writes a blank as %20; a bare path with a blank is cut there.
-    _put(conf / "spark-defaults.conf", DEFAULTS.format(jars=",".join(jar.as_uri() for jar in jars)))
+    _put(
+        conf / "spark-defaults.conf", DEFAULTS.format(jars=",".join(jar.as_uri() for jar in jars), later=COMPILED_LATER)
+    )
     _put(conf / "log4j2.properties", LOG4J2)
     _put(spark_folder / "java_home", f"{java_home}\n")
     quoted = {

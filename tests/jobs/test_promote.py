@@ -204,6 +204,7 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(shared: Lake) 
     assert (champion(here), registered_alias(here)) == (4, 4)
 
 
+@pytest.mark.full  # two processes of Spark
 def test_of_two_processes_that_both_wait_to_promote_one_wins(spark: SparkSession, tmp_path: Path) -> None:
     lake = lake_at(spark, tmp_path)
     trained(lake, 1, GOOD)
@@ -244,6 +245,10 @@ def test_a_champion_that_was_deleted_is_told_and_can_be_replaced(spark: SparkSes
     # the alias went with the version
     with pytest.raises(UserError, match=r"champion.*not found.*promote another version"):
         resolve(settings.tracking_uri, settings.model, "champion")
+    publish(lake, "features", f"as_of={DAY}", {}, {"catalogue": "any"})
+    with pytest.raises(UserError, match=r"version=1\) not found.*promote another version or .*--rollback"):
+        score(Lake(spark, lake.settings), DAY)
+    assert Lake(spark, lake.settings).last_run("score") is None
     promote(lake, "2", "Li Wei", {}, NOON)
     assert registered_alias(lake) == 2
     with pytest.raises(UserError, match="not found"):
