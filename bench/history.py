@@ -109,7 +109,7 @@ def main(days: tuple[int, ...], events_a_day: int, out: Path) -> None:
         }
         for name in told[long]
     ]
-    report(out, "history", about + described("pyspark", "delta-spark"), rows, [times])
+    report(out, "history", about + described("pyspark", "delta-spark"), rows, ["what"], [times])
 
 
 if __name__ == "__main__":

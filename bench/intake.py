@@ -204,7 +204,8 @@ def main(
         }
         for cost in costs
     ]
-    report(out, "intake", f"{described('pyspark', 'delta-spark')}.", rows, ["million events a core minute"])
+    about, bars = f"{described('pyspark', 'delta-spark')}.", ["million events a core minute"]
+    report(out, "intake", about, rows, ["what"], bars, runs=[vars(cost) for cost in costs])
 
 
 def _source(out: Path, kind: str) -> str:

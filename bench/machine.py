@@ -84,8 +84,12 @@ def measured() -> Iterator[list[float]]:
 
 
 def use_cores(many: int) -> None:
-    """Hold this process, and all that it starts, to so many cores: the JVM's collector and compilers too."""
+    """Hold this process, and all that it starts, to so many cores: the JVM's collector and compilers too.
+
+    The compilers' threads stay, so that what they have used stays in the kernel's account.
+    """
     os.sched_setaffinity(0, set(range(many)))
+    os.environ["JDK_JAVA_OPTIONS"] = "-XX:-UseDynamicNumberOfCompilerThreads"
 
 
 def local_path(file: str) -> str:
@@ -123,20 +127,21 @@ def tasks_of(spark: SparkSession) -> Iterator[Tasks]:
 def whereabouts_of(spark: SparkSession) -> Iterator[dict[str, float]]:
     """Where the processor seconds of a block went, once it has ended: tasks by what their jobs are for, and all else.
 
-    The compiler's are wall seconds of its threads; planning, Delta's logs and the collector are what is left of the
-    JVM. Spark has to remember all stages of the block: a thousand.
+    Planning, Delta's logs and the collector are what is left of the JVM. Spark has to remember all stages of the block:
+    a thousand.
     """
-    before, parts, told = newest_stage(spark), processor_seconds(spark), dict[str, float]()
-    yield told
+    stage, before, told = newest_stage(spark), processor_seconds(spark), dict[str, float]()
+    with measured() as of_all:
+        yield told
     after = processor_seconds(spark)
-    spent = {name: after[name] - parts[name] for name in parts}
-    for stage in stages(spark):
-        if stage["stageId"] > before and stage["status"] == "COMPLETE":
-            what = re.sub(r"\d{4}-\d\d-\d\d|version: \d+", "...", stage.get("description") or "not named")
-            told[f"tasks: {what}"] = told.get(f"tasks: {what}", 0.0) + stage["executorCpuTime"] / 1e9
+    spent = {name: after[name] - before[name] for name in before}
+    for each in stages(spark):
+        if each["stageId"] > stage and each["status"] == "COMPLETE":
+            what = re.sub(r"\d{4}-\d\d-\d\d|version: \d+", "...", each.get("description") or "not named")
+            told[f"tasks: {what}"] = told.get(f"tasks: {what}", 0.0) + each["executorCpuTime"] / 1e9
     tasks = sum(told.values())
     told |= {
-        "Python workers": spent["all"] - spent["JVM"] - spent["driver"],
+        "Python workers": of_all[1] - spent["JVM"] - spent["driver"],
         "the driver's Python": spent["driver"],
         "the JVM's compiler": spent["compiler"],
         "the rest of the JVM: planning, logs, collector": spent["JVM"] - tasks - spent["compiler"],
@@ -144,17 +149,19 @@ def whereabouts_of(spark: SparkSession) -> Iterator[dict[str, float]]:
 
 
 def processor_seconds(spark: SparkSession) -> dict[str, float]:
-    """Processor seconds so far of the process tree, the JVM, the driver's Python; wall seconds of the compiler."""
-    jvm = cast(Any, spark.sparkContext._jvm)
-    own = int(jvm.java.lang.ProcessHandle.current().pid())
-    ticks = os.sysconf("SC_CLK_TCK")
+    """Processor seconds so far of the JVM, of its two compilers among them, and of the driver's Python."""
+    jvm = int(cast(Any, spark.sparkContext._jvm).java.lang.ProcessHandle.current().pid())
+    threads = [
+        thread for thread in Path(f"/proc/{jvm}/task").iterdir() if "CompilerThre" in (thread / "comm").read_text()
+    ]
+    return {
+        "JVM": _processor_seconds(Path(f"/proc/{jvm}")),
+        "compiler": sum(map(_processor_seconds, threads)),
+        "driver": _processor_seconds(Path("/proc/self")),
+    }
 
-    def of(process: int | str, *fields: int) -> float:
-        told = Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2].split()
-        return sum(int(told[field]) for field in fields) / ticks
 
-    # a Python worker that has ended is in its parent's account of children, and that one lives
-    tree = Tree(os.getpid())
-    tree.look()
-    compiler = jvm.java.lang.management.ManagementFactory.getCompilationMXBean().getTotalCompilationTime() / 1000
-    return {"all": tree.processor_seconds, "JVM": of(own, 11, 12), "driver": of("self", 11, 12), "compiler": compiler}
+def _processor_seconds(of: Path) -> float:
+    """Of a process or a thread, by the kernel's account."""
+    fields = (of / "stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

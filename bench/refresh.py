@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -450,9 +451,11 @@ def rounds(lake: Lake, out: Path, days: int, naive: bool, asked: Sequence[str]) 
             ways = [way for way in asked if way in EXACT or (naive and number == 2 and with_buyers)]
             for way in ways if number % 2 else reversed(ways):
                 # to ask for the tasks takes seconds of the driver, which are nobody's: it ends last
-                with tasks_of(lake.spark) as tasks, whereabouts_of(lake.spark) as where, measured() as told:
+                is_last = way == "engine" and number == ROUNDS - 1
+                looked = whereabouts_of(lake.spark) if is_last else nullcontext(dict[str, float]())
+                with tasks_of(lake.spark) as tasks, looked as where, measured() as told:
                     WAYS[way](lake, out, as_of, with_buyers, _result(out, way))
-                if way == "engine" and number == ROUNDS - 1:
+                if is_last:
                     day = f"the engine's day {'with' if with_buyers else 'without'} buyers"
                     spent = sorted(where.items(), key=lambda part: -part[1])
                     whereabouts += [{"of": day, "where": part, "processor s": seconds} for part, seconds in spent]
@@ -504,7 +507,8 @@ def report_costs(out: Path, ledger: Ledger, cores: int, costs: list[Cost], where
         f"{ledger.events:,} events of {ledger.sellers:,} sellers in {ledger.days + ROUNDS} days, {cores} cores used; 12"
         f" measures, and 4 of buyers, by 5 windows. {described('pyspark', 'delta-spark', 'duckdb', 'polars')}."
     )
-    report(out, "refresh", about, rows, ["processor s"], more=whereabouts)
+    single = [vars(cost) for cost in costs]
+    report(out, "refresh", about, rows, ["what", "way"], ["processor s"], more=whereabouts, runs=single)
 
 
 FIGURES = {
@@ -522,7 +526,7 @@ def _median(runs: list[Cost], name: str) -> float | None:
 
 
 def _times(runs: list[Cost], engine: list[Cost], name: str) -> float:
-    return (_median(runs, name) or 0.0) / (_median(engine, name) or 1.0)
+    return median(getattr(cost, name) for cost in runs) / median(getattr(cost, name) for cost in engine)
 
 
 def _kind(cost: Cost) -> tuple[bool, bool, str]:

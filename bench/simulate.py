@@ -96,7 +96,7 @@ def told(costs: list[Cost]) -> list[Row]:
             more = 1e6 * (cost.processor_seconds - before.processor_seconds) / (cost.events - before.events)
         rows.append(
             {
-                "sellers": f"{cost.sellers:,} sellers",
+                "sellers": cost.sellers,
                 "events": cost.events,
                 "wall s": cost.wall_seconds,
                 "processor s": cost.processor_seconds,
@@ -118,16 +118,16 @@ def told(costs: list[Cost]) -> list[Row]:
 def main(events: tuple[int, ...], out: Path, keep: bool) -> None:
     """Simulate worlds of growing size, and write what each cost, and a plot of it, into the folder."""
     out.mkdir(parents=True, exist_ok=True)
+    about = f"the demo's world, 1,464 days. {described('pyspark')}."
     costs: list[Cost] = []
     for number in sorted(events or (100_000, 1_000_000, 10_000_000)):
         world = out / f"world-{number}"
         shutil.rmtree(world, ignore_errors=True)
         costs.append(measured(max(1, number // EVENTS_A_SELLER), world))
-        click.echo(costs[-1])
+        # after each: the largest world is the one that may not come to its end
+        report(out, "simulate", about, told(costs), ["events"], ["us an event"])
         if not keep:
             shutil.rmtree(world)
-    about = f"the demo's world, 1,464 days. {described('pyspark')}."
-    report(out, "simulate", about, told(costs), ["us an event"])
 
 
 if __name__ == "__main__":

@@ -164,7 +164,7 @@ def main(out: Path, largest: bool, divide_by: int) -> None:
                 click.echo(f"{case} {way}, {round_}: {told[0]:.1f} s, {costs[way]:.2f} us")
         if len(set(results.values())) > 1:
             raise click.ClickException(f"{case}: the ways differ: {results}")
-        found.append({"labels": f"{many[1]:,}", "a seller": f"{case.labels}", "tiles": many[0], **costs})
+        found.append({"labels": many[1], "a seller": case.labels, "tiles": many[0], **costs})
         tiles.unpersist()
         labels.unpersist()
     of_tasks: list[Row] = []
@@ -181,7 +181,7 @@ def main(out: Path, largest: bool, divide_by: int) -> None:
         tiles.unpersist()
         labels.unpersist()
     about = f"processor us a (label + tile) of {len(WANTED)} sums, the second time. {described('pyspark', 'numpy')}."
-    report(out, "sweep", about, found, list(WAYS), more=of_tasks)
+    report(out, "sweep", about, found, ["labels", "a seller"], list(WAYS), more=of_tasks)
 
 
 if __name__ == "__main__":

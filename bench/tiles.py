@@ -109,7 +109,7 @@ def main(events: int, days: int, skewed: bool, cores: int, memory: str, out: Pat
         }
         for way, (wall, processor, *of_spark) in costs.items()
     ]
-    report(out, "tiles", about, told_of, ["processor s", "wall s"])
+    report(out, "tiles", about, told_of, ["way"], ["processor s", "wall s"])
 
 
 if __name__ == "__main__":

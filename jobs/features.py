@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from conf.errors import UserError
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
 from jobs.lakehouse.explain import explain
-from jobs.lakehouse.lake import Lake, Run
+from jobs.lakehouse.lake import Lake, Published, Run
 from jobs.lakehouse.window_states import HeldState, newest_state, rows_of, state_at
 from transforms.features import catalogue
 from transforms.features.evaluate import wanted_sums
@@ -51,6 +51,7 @@ def features(lake: Lake, as_of: date, mode: str = "advance", again: bool = False
             return Report("features", {"as of": as_of, "published already by": published.run_id})
         silver = Silver(*map(run.read, SILVER))
         run.facts = {"mode": mode, "catalogue": catalogue.digest(), "news": lake.news_digest(as_of)}
+        run.facts["values"] = catalogue.digest_of_values()
         rows = _advanced(run, silver, as_of, again) if mode == "advance" else _from_scratch(run, silver, as_of, mode)
         slice_ = f"as_of = '{as_of}' and run_id = '{run.run_id}'"
         run.replace(SELLER_FEATURES, rows.withColumn("run_id", F.lit(run.run_id)), slice_)
@@ -60,17 +61,23 @@ def features(lake: Lake, as_of: date, mode: str = "advance", again: bool = False
     return Report("features", {"as of": as_of, **told, **{name: int(value) for name, value in run.figures.items()}})
 
 
-def renewed(lake: Lake) -> Report:
-    """Publish anew, oldest first, every day whose newest features are of another catalogue; earlier ones stay beside.
+def renewed(lake: Lake, since: date | None = None) -> Report:
+    """Publish anew, oldest first, every day from `since` on whose newest features were made of something else.
 
-    Where the lake still holds sums of a day, only those that they lack are swept.
+    Where the lake still holds sums of a day, only those that they lack are swept. What was published first stays.
     """
     days = sorted({run.as_of for run in lake.runs() if run.step == "features"})
-    newest = (lake.last_run("features", f"as_of={day}") for day in days)
-    outdated = [run.as_of for run in newest if run is not None and run.facts["catalogue"] != catalogue.digest()]
-    for day in outdated:
+    newest = (lake.last_run("features", f"as_of={day}") for day in days if since is None or day >= since)
+    outdated = [run.as_of for run in newest if run is not None and not _is_of_these_values(run)]
+    for number, day in enumerate(outdated, 1):
+        print(f"features: {day}, {number} of {len(outdated)}", file=sys.stderr)
         features(lake, day, "sweep" if newest_state(lake, day) is None else "advance")
     return Report("features", {"days published": len(days), "renewed": len(outdated)}, lines=list(map(str, outdated)))
+
+
+def _is_of_these_values(run: Published) -> bool:
+    # runs of before tell no more than the whole catalogue
+    return run.facts.get("values") == catalogue.digest_of_values() or run.facts["catalogue"] == catalogue.digest()
 
 
 def _advanced(run: Run, silver: Silver, as_of: date, again: bool) -> DataFrame:
@@ -119,42 +126,43 @@ def _require_history(silver: Silver, as_of: date) -> None:
 @click.option(
     "--mode",
     type=click.Choice(["advance", "sweep", "rebuild"]),
-    default="advance",
-    help="advance: carry on from the last day's sums; sweep: from all day tiles; rebuild: from raw events, to check.",
+    help="advance (as without this): carry on from the last day's sums; sweep: from all day tiles; rebuild: from raw"
+    " events, to check.",
 )
 @click.option("--again", is_flag=True, help="Also where the day is published: work it out anew, from all day tiles.")
-@click.option("--renew", is_flag=True, help="Every published day that is of another catalogue; the earlier ones stay.")
+@click.option("--renew", is_flag=True, help="Every published day whose features were made of something else.")
+@click.option("--since", type=DAY, help="With --renew: of the days from this one on.")
 @click.option("--explain", "feature", metavar="NAME", help="Publish nothing: show one seller's feature, and why.")
 @click.option("--seller", metavar="ID", help="Whose feature to explain.")
 def command(
     invocation: Invocation,
     as_of: date | None,
-    mode: str,
+    mode: str | None,
     again: bool,
     renew: bool,
+    since: date | None,
     feature: str | None,
     seller: str | None,
 ) -> Report:
     """Publish every seller's features as of a day.
 
     A day costs what it brought, what leaves its windows, and a row a seller, however long the history. Days left out
-    are made up for; features that are new to the catalogue are added to what is held of the others, and by --renew to
-    the days of before. With --explain nothing is published.
+    are made up for; features that are new to the catalogue are added to what is held of the others. --renew publishes
+    the days of before once more, by the catalogue and of the sources as they are now, beside what was published first;
+    stopped half-way, it goes on where it was. With --explain nothing is published.
     """
     if renew:
-        if as_of is not None or again or feature is not None:
-            raise UserError(
-                "features: --renew finds its days by itself: give it neither --as-of, --again nor --explain"
-            )
-        return renewed(invocation.lake())
-    if as_of is None:
-        raise UserError("features: say --as-of DAY, or --renew for all published days of another catalogue")
+        if as_of or again or mode or feature or seller:
+            raise UserError("features: --renew finds its days and their way by itself: it takes --since, and no other")
+        return renewed(invocation.lake(), since)
+    if as_of is None or since is not None:
+        raise UserError("features: say --as-of DAY, or --renew (--since DAY) for days that are published already")
     invocation.require_come(f"features: --as-of {as_of}", as_of)
     if (feature is None) != (seller is None):
         raise UserError("features: --explain NAME and --seller ID go together")
     if feature is not None and seller is not None:
         return explain(invocation.lake(), feature, seller, as_of)
-    return features(invocation.lake(), as_of, mode, again)
+    return features(invocation.lake(), as_of, mode or "advance", again)
 
 
 if __name__ == "__main__":

@@ -24,9 +24,9 @@ spark.hadoop.parquet.page.verify-checksum.enabled true
 # HotSpot does not compile methods over 8,000 bytes of code, and what Spark generates for a mapping of twenty checked
 # fields is longer: interpreted it takes 1.5 times as long (18 s against 12 s for 490,000 invoices on one core).
 # A driver that is the whole of a small Spark wants throughput, and little memory beside its heap: no concurrent
-# collector. Nor is most of what a step runs hot for long: half of the processor time of a day's refresh went into
-# compiling, so code is compiled for good after ten times as many calls as is usual (bench/compiler.py).
-spark.driver.extraJavaOptions -XX:-DontCompileHugeMethods -XX:+UseParallelGC {later}
+# collector. Nor does most of what a step runs stay hot for long: half of the processor time of a small day's sums went
+# into compiling, so code is compiled for good after ten times as many calls as is usual (bench/compiler.py).
+spark.driver.extraJavaOptions {jvm} {later}
 spark.executor.extraJavaOptions -XX:-DontCompileHugeMethods
 
 # Which line of Python made a column: told to the JVM by four calls a column, of 0.5 ms each. Half of all calls of an
@@ -65,6 +65,8 @@ logger.gateway.name = org.apache.spark.api.python.PythonGatewayServer
 logger.gateway.level = error
 """
 
+JVM = "-XX:-DontCompileHugeMethods -XX:+UseParallelGC"
+
 COMPILED_LATER = (
     "-XX:Tier4InvocationThreshold=50000 -XX:Tier4MinInvocationThreshold=6000 -XX:Tier4CompileThreshold=150000"
     " -XX:Tier4BackEdgeThreshold=400000"
@@ -92,7 +94,8 @@ def write(spark_folder: Path, venv: Path, java_home: Path, jars: list[Path]) -> 
     conf.mkdir(parents=True, exist_ok=True)
     # as_uri writes a blank as %20; a bare path with a blank is cut there.
     _put(
-        conf / "spark-defaults.conf", DEFAULTS.format(jars=",".join(jar.as_uri() for jar in jars), later=COMPILED_LATER)
+        conf / "spark-defaults.conf",
+        DEFAULTS.format(jars=",".join(jar.as_uri() for jar in jars), jvm=JVM, later=COMPILED_LATER),
     )
     _put(conf / "log4j2.properties", LOG4J2)
     _put(spark_folder / "java_home", f"{java_home}\n")

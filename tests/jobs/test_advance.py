@@ -16,7 +16,7 @@ from conf.errors import StepFailure, UserError
 from conf.outcome import load_definition
 from jobs import features as features_job
 from jobs.aggregate import aggregate
-from jobs.features import features
+from jobs.features import features, renewed
 from jobs.lakehouse import window_states
 from jobs.lakehouse.explain import explain
 from jobs.lakehouse.lake import Lake
@@ -27,6 +27,7 @@ from tests.conftest import PROJECT, lake_at
 from tests.jobs.test_kill_and_repeat import environment
 from tests.oracle.histories import DAYS, FIRST_DAY, random_histories
 from tests.oracle.test_histories import fill_bronze
+from transforms.features import catalogue
 from transforms.features.evaluate import wanted_sums
 from transforms.tables.gold import SELLER_FEATURES, WINDOW_STATE
 from transforms.tables.ops import RUNS
@@ -111,7 +112,7 @@ def test_a_new_sum_is_swept_and_the_others_are_carried_on(lake: Lake, monkeypatc
     assert verify(lake, after(1), None).failure == ""
 
 
-def test_the_feature_that_the_documentation_adds_comes_to_the_days_of_before_by_one_command(
+def test_a_feature_added_as_the_documentation_says_comes_to_the_days_of_before_by_one_command(
     spark: SparkSession, lake: Lake, tmp_path: Path
 ) -> None:
     for days in (0, 1):
@@ -156,6 +157,27 @@ def test_the_feature_that_the_documentation_adds_comes_to_the_days_of_before_by_
     assert len(old) == 4 and sum(row["known"] == 0 for row in old) == 2
     assert by_new_code("verify", "--as-of", str(after(1)))["cells that differ"] == 0
     assert by_new_code("features", "--renew")["renewed"] == 0
+
+
+def test_days_of_other_values_are_renewed_with_and_without_a_state_and_no_day_twice(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(window_states, "KEPT_DAYS", 1)
+    for days in (0, 1, 2):
+        features(lake, after(days))
+    before = [slice_of(lake, SELLER_FEATURES, after(days)) for days in (0, 1, 2)]
+    assert renewed(lake).values == {"days published": 3, "renewed": 0}
+    # an entry that is only told otherwise makes no day anew
+    monkeypatch.setattr(catalogue, "digest", lambda: "another word for it")
+    assert renewed(lake).values["renewed"] == 0
+    monkeypatch.setattr(catalogue, "digest_of_values", lambda: "something else")
+    # as one that was stopped after its last day leaves it
+    assert renewed(lake, after(2)).lines == [str(after(2))]
+    assert renewed(lake).lines == [str(after(0)), str(after(1))]
+    runs = [lake.last_run("features", f"as_of={after(days)}") for days in (0, 1, 2)]
+    assert [run.facts["mode"] for run in runs if run] == ["sweep", "advance", "advance"]
+    assert [slice_of(lake, SELLER_FEATURES, after(days)) for days in (0, 1, 2)] == before
+    assert renewed(lake).values["renewed"] == 0
 
 
 def test_columns_newer_than_the_lake_are_added_by_aggregate(lake: Lake) -> None:

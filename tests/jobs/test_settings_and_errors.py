@@ -96,6 +96,10 @@ def test_no_two_options_of_a_step_share_a_name(name: str) -> None:
     "words",
     [
         ["features", "--as-of", "yesterday"],
+        ["features"],
+        ["features", "--as-of", "2024-01-01", "--since", "2024-01-01"],
+        ["features", "--renew", "--mode", "rebuild"],
+        ["features", "--renew", "--as-of", "2024-01-01"],
         ["ingest", "--source", "nobody", "--input", "."],
         ["training-set", "--given", "--from", "2023-01"],
         ["train", "--trainer", "me", "--cross-validate", "5"],

@@ -22,6 +22,8 @@ from mlflow import MlflowClient
 from mlflow.types import DataType
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support import expected_conditions as expected
 from selenium.webdriver.support.ui import WebDriverWait
 
 from conf.errors import UserError
@@ -539,10 +541,10 @@ def test_the_pages_of_a_version_say_what_a_reviewer_looks_for(lake: Lake, tmp_pa
         )
     )
     with chromium() as browser, mlflow_server(settings.tracking_uri, tmp_path) as address:
+        body = "return document.body ? document.body.innerText : ''"
 
         def read(url: str, *wanted: str) -> None:
             browser.get(url)
-            body = "return document.body ? document.body.innerText : ''"
             WebDriverWait(browser, 90).until(lambda b: all(word in b.execute_script(body) for word in wanted))
 
         browser.set_window_size(1280, 2400)
@@ -575,3 +577,7 @@ def test_the_pages_of_a_version_say_what_a_reviewer_looks_for(lake: Lake, tmp_pa
         page = f"{address}/#/experiments/{run.info.experiment_id}/runs/{version.run_id}"
         read(page, "evaluated_auc", "gold.training_set", "Wang Fang")
         read(f"{page}/artifacts", "card.html", "tables", "plots")
+        # the card as a reviewer opens it: in a frame of the run's page
+        browser.get(f"{page}/artifacts/card.html")
+        WebDriverWait(browser, 90).until(expected.frame_to_be_available_and_switch_to_it((By.TAG_NAME, "iframe")))
+        WebDriverWait(browser, 90).until(lambda b: "Insufficient evidence" in b.execute_script(body))

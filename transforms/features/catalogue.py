@@ -90,6 +90,12 @@ def digest() -> str:
     return hashlib.sha256(repr([told, measures.digests()]).encode()).hexdigest()
 
 
+def digest_of_values() -> str:
+    """What all values are made of, in one word: that an entry is only told otherwise is not in it."""
+    told = [(feature.name, digest_of(feature.name)) for feature in CATALOGUE]
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+
+
 def digest_of(name: str) -> str:
     """What a feature's values are made of, in one word: its formula with all features put in, and its measures'."""
     formula = formulas()[name]

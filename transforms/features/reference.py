@@ -54,8 +54,8 @@ An entry in its family's file, and its value worked out by hand on the tiny ledg
 Then `make features-doc`. The column, its comment, the sums that the engine keeps, the model input, the words on the
 seller's page and this page come from the entry. A formula that names what there is not, a window that no state holds, a
 name used twice or a feature made of itself is refused when the catalogue is loaded, in a sentence that names the entry.
-The next day has it; `seller-credit features --renew` gives it to the days that are published already, beside what was
-published first.
+The next day has it. `seller-credit features --renew` publishes the days of before once more, all features by the
+catalogue and of the sources as they are now; what was published first stays, and decisions rest on it.
 
 A new **measure** is an entry in `transforms/tables/measures.py`, with the kinds of record that it needs; the
 next `aggregate` adds it to the tiles of the closed days. What cannot be summed is a **state** in
