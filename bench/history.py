@@ -99,6 +99,7 @@ def main(days: tuple[int, ...], events_a_day: int, out: Path) -> None:
         told[many] = of_a_day(lake, folder, ledger)
         lake.spark.stop()
     about = f"MB but where seconds are named; {events_a_day:,} events a day of {SELLERS:,} sellers. "
+    # the bar is of five years beside 400 days, in which the windows are full; 90 days come before them
     long, short = days[-1], days[-2] if len(days) > 1 else days[-1]
     times = f"times, {long:,} to {short:,} days"
     rows: list[Row] = [

@@ -31,7 +31,7 @@ def newest_stage(spark: SparkSession) -> int:
 
 
 def cost_since(spark: SparkSession, stage: int) -> dict[str, float]:
-    """Sums over the stages after one, LARGEST_TASK and FORGOTTEN: Spark remembers the last thousand, and all is of those.
+    """Sums over the stages after one, LARGEST_TASK, and FORGOTTEN: all of the last thousand, which Spark remembers.
 
     Rows and bytes read again from what a step has cached count each time. What Parquet reads by vectored calls is not
     counted (0.02 MB of a scan of 2 MB): bytes read are told only where
