@@ -71,7 +71,7 @@ class Report:
 
     def show(self) -> None:
         """Print a small table."""
-        console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+        console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
         console.print(f"[bold]{self.title}[/bold]")
         if self.values:
             grid = RichTable.grid(padding=(0, 2))
@@ -82,7 +82,10 @@ class Report:
             console.print(grid)
         if self.table is not None:
             headers, rows = self.table
-            box = RichTable(*headers, box=None, pad_edge=False, padding=(0, 2))
+            box = RichTable(box=None, pad_edge=False, padding=(0, 2))
+            for header in headers:
+                # where there is no room a number goes on in the next line: cut off it would be another one
+                box.add_column(header, overflow="fold")
             for row in rows:
                 # a value out of somebody's ledger is no markup
                 box.add_row(*(escape(shown(cell)) for cell in row))

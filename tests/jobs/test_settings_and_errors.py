@@ -92,6 +92,15 @@ def test_no_two_options_of_a_step_share_a_name(name: str) -> None:
         assert len(names) == len(set(names)), one.name
 
 
+def test_a_number_that_has_no_room_is_not_cut_off(capsys: pytest.CaptureFixture[str]) -> None:
+    many = 25
+    Report("cost", table=(("rows",) * many, [(6_735_027,) * many])).show()
+    told = capsys.readouterr().out
+    assert "\N{HORIZONTAL ELLIPSIS}" not in told
+    # all digits are there, over as many lines as they want
+    assert sum(letter.isdigit() for letter in told) == 7 * many
+
+
 @pytest.mark.parametrize(
     "words",
     [
