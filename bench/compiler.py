@@ -15,17 +15,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import click
-from pyspark.sql import SparkSession
 
 from bench.machine import described, measured, processor_seconds, use_cores
-from bench.refresh import ROUNDS, Ledger, carry_on, settings_of, state_path, wanted
+from bench.refresh import ROUNDS, Ledger, carry_on, settings_of, widen
 from bench.report import Row, report
 from jobs.lakehouse.lake import Lake
 from jobs.lakehouse.session import spark_session
 from tools.sparkconf import COMPILED_LATER, JVM
-from transforms.tables.bronze import SELLERS
 from transforms.tables.silver import SELLER_DAY
-from transforms.windows.advance import sums_of
 
 SETTINGS = {
     "as HotSpot has it": JVM,
@@ -46,18 +43,16 @@ def of_setting(out: Path, options: str) -> list[dict[str, float]]:
         raise click.UsageError(
             f"{out}: bench.refresh has not come to its end there; closed through: {closed or 'none'}"
         )
-    return [one_day(lake, lake.spark, out, ledger, number) for number in (*range(DAYS), *range(DAYS))]
+    return [one_day(lake, out, ledger, number) for number in (*range(DAYS), *range(DAYS))]
 
 
-def one_day(lake: Lake, spark: SparkSession, out: Path, ledger: Ledger, number: int) -> dict[str, float]:
+def one_day(lake: Lake, out: Path, ledger: Ledger, number: int) -> dict[str, float]:
     as_of = ledger.last_day + timedelta(days=number + 2)
-    before = processor_seconds(spark)["compiler"]
+    before = processor_seconds(lake.spark)["compiler"]
     with measured() as told:
         carry_on(lake, out, lake.read(SELLER_DAY), as_of, True)
-        now = spark.read.parquet(state_path(out, as_of, True))
-        wide = sums_of(now, lake.read(SELLERS), as_of, wanted(True))
-        wide.write.mode("overwrite").parquet(str(out / "result-compiler"))
-    of_compiler = processor_seconds(spark)["compiler"] - before
+        widen(lake, out, as_of, True, str(out / "result-compiler"))
+    of_compiler = processor_seconds(lake.spark)["compiler"] - before
     return {"processor s": told[1], "of the compiler": of_compiler, "wall s": told[0]}
 
 

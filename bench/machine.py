@@ -5,7 +5,7 @@ import platform
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -16,7 +16,7 @@ from urllib.request import url2pathname
 
 from pyspark.sql import SparkSession
 
-from jobs.lakehouse.cost import newest_stage, stages
+from jobs.lakehouse.cost import LARGEST_TASK, cost_since, newest_stage, stages
 
 
 def described(*packages: str) -> str:
@@ -112,36 +112,32 @@ def tasks_of(spark: SparkSession) -> Iterator[Tasks]:
     before, told = newest_stage(spark), Tasks()
     yield told
     store = cast(Any, spark.sparkContext._jsc).sc().statusStore()
+    told.largest_megabytes = cost_since(spark, before)[LARGEST_TASK] / 2**20
     for stage in stages(spark):
         if stage["stageId"] > before and stage["status"] == "COMPLETE":
             tasks = store.taskList(stage["stageId"], stage["attemptId"], 100_000)
             for place in range(tasks.size()):
-                duration, metrics = tasks.apply(place).duration(), tasks.apply(place).taskMetrics()
+                duration = tasks.apply(place).duration()
                 if duration.isDefined():
                     told.longest_seconds = max(told.longest_seconds, duration.get() / 1000)
-                if metrics.isDefined():
-                    told.largest_megabytes = max(told.largest_megabytes, metrics.get().peakExecutionMemory() / 2**20)
 
 
-@contextmanager
-def whereabouts_of(spark: SparkSession) -> Iterator[dict[str, float]]:
-    """Where the processor seconds of a block went, once it has ended: tasks by what their jobs are for, and all else.
+def whereabouts(spark: SparkSession, stage: int, before: Mapping[str, float], all_seconds: float) -> dict[str, float]:
+    """Where processor seconds went since a stage and what `processor_seconds` told then: tasks by what their jobs are
+    for, and all else; together `all_seconds`.
 
-    Planning, Delta's logs and the collector are what is left of the JVM. Spark has to remember all stages of the block:
-    a thousand.
+    Planning, Delta's logs and the collector are what is left of the JVM. Spark has to remember all stages since: a
+    thousand.
     """
-    stage, before, told = newest_stage(spark), processor_seconds(spark), dict[str, float]()
-    with measured() as of_all:
-        yield told
-    after = processor_seconds(spark)
-    spent = {name: after[name] - before[name] for name in before}
+    spent = {name: seconds - before[name] for name, seconds in processor_seconds(spark).items()}
+    told = dict[str, float]()
     for each in stages(spark):
         if each["stageId"] > stage and each["status"] == "COMPLETE":
             what = re.sub(r"\d{4}-\d\d-\d\d|version: \d+", "...", each.get("description") or "not named")
             told[f"tasks: {what}"] = told.get(f"tasks: {what}", 0.0) + each["executorCpuTime"] / 1e9
     tasks = sum(told.values())
-    told |= {
-        "Python workers": of_all[1] - spent["JVM"] - spent["driver"],
+    return told | {
+        "Python workers": all_seconds - spent["JVM"] - spent["driver"],
         "the driver's Python": spent["driver"],
         "the JVM's compiler": spent["compiler"],
         "the rest of the JVM: planning, logs, collector": spent["JVM"] - tasks - spent["compiler"],

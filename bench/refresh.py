@@ -20,7 +20,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -32,10 +31,11 @@ import duckdb
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from bench.machine import Tree, described, measured, tasks_of, use_cores, whereabouts_of
+from bench.machine import Tree, described, measured, processor_seconds, tasks_of, use_cores, whereabouts
 from bench.report import Row, report
 from conf.settings import Settings, load_settings
 from jobs.aggregate import aggregate
+from jobs.lakehouse.cost import newest_stage
 from jobs.lakehouse.lake import Lake, jobs_named
 from jobs.lakehouse.session import spark_session
 from transforms.features.feature import column_of
@@ -198,7 +198,7 @@ def state_path(out: Path, as_of: date, with_buyers: bool) -> str:
 
 def by_engine(lake: Lake, out: Path, as_of: date, with_buyers: bool, result: str) -> None:
     """News into tiles, yesterday's state carried on, the wide table."""
-    yesterday, sums = as_of - timedelta(days=1), wanted(with_buyers)
+    yesterday = as_of - timedelta(days=1)
     if with_buyers:
         aggregate(lake, yesterday)
         tiles = lake.read(SELLER_DAY)
@@ -214,9 +214,7 @@ def by_engine(lake: Lake, out: Path, as_of: date, with_buyers: bool, result: str
         before = lake.read(SELLER_DAY).filter(F.col("arrival_day") < F.lit(yesterday))
         tiles = before.unionByName(lake.spark.read.format("delta").load(path))
     carry_on(lake, out, tiles, as_of, with_buyers)
-    now = lake.spark.read.parquet(state_path(out, as_of, with_buyers))
-    with jobs_named(lake.spark, "the wide table"):
-        sums_of(now, lake.read(SELLERS), as_of, sums).write.mode("overwrite").parquet(result)
+    widen(lake, out, as_of, with_buyers, result)
 
 
 def carry_on(lake: Lake, out: Path, tiles: DataFrame, as_of: date, with_buyers: bool) -> None:
@@ -226,6 +224,14 @@ def carry_on(lake: Lake, out: Path, tiles: DataFrame, as_of: date, with_buyers: 
     new = advance(state, tiles, yesterday, as_of, wanted(with_buyers))
     with jobs_named(lake.spark, "the state carried on"):
         new.write.mode("overwrite").parquet(state_path(out, as_of, with_buyers))
+
+
+def widen(lake: Lake, out: Path, as_of: date, with_buyers: bool, result: str) -> None:
+    """The wide table of a day from its state."""
+    now = lake.spark.read.parquet(state_path(out, as_of, with_buyers))
+    with jobs_named(lake.spark, "the wide table"):
+        wide = sums_of(now, lake.read(SELLERS), as_of, wanted(with_buyers))
+        wide.write.mode("overwrite").parquet(result)
 
 
 def _known(lake: Lake, as_of: date) -> DataFrame:
@@ -444,28 +450,28 @@ def rounds(lake: Lake, out: Path, days: int, naive: bool, asked: Sequence[str]) 
     Also where the processor seconds of the engine's last day went.
     """
     costs: list[Cost] = []
-    whereabouts: list[Row] = []
+    profile: list[Row] = []
     for number in range(1, ROUNDS):
         as_of = FIRST_DAY + timedelta(days=days + number)
         for with_buyers in (True, False):
             ways = [way for way in asked if way in EXACT or (naive and number == 2 and with_buyers)]
             for way in ways if number % 2 else reversed(ways):
                 # to ask for the tasks takes seconds of the driver, which are nobody's: it ends last
-                is_last = way == "engine" and number == ROUNDS - 1
-                looked = whereabouts_of(lake.spark) if is_last else nullcontext(dict[str, float]())
-                with tasks_of(lake.spark) as tasks, looked as where, measured() as told:
+                stage, before = newest_stage(lake.spark), processor_seconds(lake.spark)
+                with tasks_of(lake.spark) as tasks, measured() as told:
                     WAYS[way](lake, out, as_of, with_buyers, _result(out, way))
-                if is_last:
+                if way == "engine" and number == ROUNDS - 1:
                     day = f"the engine's day {'with' if with_buyers else 'without'} buyers"
-                    spent = sorted(where.items(), key=lambda part: -part[1])
-                    whereabouts += [{"of": day, "where": part, "processor s": seconds} for part, seconds in spent]
+                    parts = whereabouts(lake.spark, stage, before, told[1])
+                    spent = sorted(parts.items(), key=lambda part: -part[1])
+                    profile += [{"of": day, "where": part, "processor s": seconds} for part, seconds in spent]
                 of_spark = (tasks.longest_seconds, tasks.largest_megabytes) if tasks.longest_seconds else (None, None)
                 cost = Cost(way, with_buyers, False, told[0], told[1], None, *of_spark)
                 click.echo(f"{as_of} {cost}")
                 if number > 1:
                     costs.append(cost)
             require_same(out, with_buyers, [way for way in ways if way in EXACT])
-    return costs, whereabouts
+    return costs, profile
 
 
 def cold(out: Path, way: str, days: int, with_buyers: bool, cores: int, memory: str) -> Cost:
@@ -486,7 +492,7 @@ def cold(out: Path, way: str, days: int, with_buyers: bool, cores: int, memory: 
 # ---- the report ------------------------------------------------------------
 
 
-def report_costs(out: Path, ledger: Ledger, cores: int, costs: list[Cost], whereabouts: list[Row]) -> None:
+def report_costs(out: Path, ledger: Ledger, cores: int, costs: list[Cost], profile: list[Row]) -> None:
     """Write medians of what each way cost, and where the engine's processor seconds went."""
     ordered = sorted(costs, key=lambda cost: (not cost.with_buyers, cost.is_cold, list(WAYS).index(cost.way)))
     by_kind = {_kind(cost): [other for other in costs if _kind(other) == _kind(cost)] for cost in ordered}
@@ -508,7 +514,7 @@ def report_costs(out: Path, ledger: Ledger, cores: int, costs: list[Cost], where
         f" measures, and 4 of buyers, by 5 windows. {described('pyspark', 'delta-spark', 'duckdb', 'polars')}."
     )
     single = [vars(cost) for cost in costs]
-    report(out, "refresh", about, rows, ["what", "way"], ["processor s"], more=whereabouts, runs=single)
+    report(out, "refresh", about, rows, ["what", "way"], ["processor s"], more=profile, runs=single)
 
 
 FIGURES = {
@@ -592,8 +598,8 @@ def main(
                 click.echo(costs[-1])
             require_same(out, with_buyers, list(EXACT))
         lake = open_lake(out, cores, memory)
-    of_rounds, whereabouts = rounds(lake, out, days, naive, ways)
-    report_costs(out, ledger, cores, [*costs, *of_rounds], whereabouts)
+    of_rounds, profile = rounds(lake, out, days, naive, ways)
+    report_costs(out, ledger, cores, [*costs, *of_rounds], profile)
 
 
 def prepared(out: Path, ledger: Ledger, cores: int, memory: str, is_closed: bool = True) -> Lake:

@@ -50,8 +50,12 @@ def features(lake: Lake, as_of: date, mode: str = "advance", again: bool = False
         if published is not None and not again:
             return Report("features", {"as of": as_of, "published already by": published.run_id})
         silver = Silver(*map(run.read, SILVER))
-        run.facts = {"mode": mode, "catalogue": catalogue.digest(), "news": lake.news_digest(as_of)}
-        run.facts["values"] = catalogue.digest_of_values()
+        run.facts = {
+            "mode": mode,
+            "catalogue": catalogue.digest(),
+            "values": catalogue.digest_of_values(),
+            "news": lake.news_digest(as_of),
+        }
         rows = _advanced(run, silver, as_of, again) if mode == "advance" else _from_scratch(run, silver, as_of, mode)
         slice_ = f"as_of = '{as_of}' and run_id = '{run.run_id}'"
         run.replace(SELLER_FEATURES, rows.withColumn("run_id", F.lit(run.run_id)), slice_)

@@ -577,7 +577,7 @@ def test_the_pages_of_a_version_say_what_a_reviewer_looks_for(lake: Lake, tmp_pa
         page = f"{address}/#/experiments/{run.info.experiment_id}/runs/{version.run_id}"
         read(page, "evaluated_auc", "gold.training_set", "Wang Fang")
         read(f"{page}/artifacts", "card.html", "tables", "plots")
-        # the card as a reviewer opens it: in a frame of the run's page
-        browser.get(f"{page}/artifacts/card.html")
+        # as a reviewer opens the card: in a frame of the run's page
+        browser.find_element(By.XPATH, "//*[text()='card.html']").click()
         WebDriverWait(browser, 90).until(expected.frame_to_be_available_and_switch_to_it((By.TAG_NAME, "iframe")))
         WebDriverWait(browser, 90).until(lambda b: "Insufficient evidence" in b.execute_script(body))

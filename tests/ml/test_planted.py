@@ -93,8 +93,14 @@ def test_a_regime_break_fails_the_calibration_and_sounds_the_alarm_of_shift(spar
 
 
 def test_labels_of_pure_noise_give_no_better_than_chance(spark: SparkSession) -> None:
-    seeds, told = (12, 13, 14, 15), []
-    for seed in seeds:
+    with found_in(spark, "noise") as found:
+        judged = found.judged.model.auc
+        assert judged.low < 0.5 < judged.high
+
+
+def test_other_draws_of_pure_noise_give_no_more(spark: SparkSession) -> None:
+    told = []
+    for seed in (13, 14, 15):
         try:
             with found_in(spark, "noise", seed) as found:
                 told.append(found.judged.model.auc)
@@ -103,4 +109,4 @@ def test_labels_of_pure_noise_give_no_better_than_chance(spark: SparkSession) ->
             if "no better than chance" not in str(error):
                 raise
     # by chance a 95 % interval misses it once in twenty
-    assert len(told) > 1 and sum(not auc.low < 0.5 < auc.high for auc in told) <= 1
+    assert told and sum(not auc.low < 0.5 < auc.high for auc in told) <= 1
