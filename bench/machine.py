@@ -122,14 +122,14 @@ def tasks_of(spark: SparkSession) -> Iterator[Tasks]:
                     told.longest_seconds = max(told.longest_seconds, duration.get() / 1000)
 
 
-def whereabouts(spark: SparkSession, stage: int, before: Mapping[str, float], all_seconds: float) -> dict[str, float]:
-    """Where processor seconds went since a stage and what `processor_seconds` told then: tasks by what their jobs are
-    for, and all else; together `all_seconds`.
+def whereabouts(spark: SparkSession, stage: int, spent: Mapping[str, float], all_seconds: float) -> dict[str, float]:
+    """Where `all_seconds` of the processor went since a stage: tasks by what their jobs are for, and all else.
+
+    `spent` is by how much more `processor_seconds` told at the end than at the beginning.
 
     Planning, Delta's logs and the collector are what is left of the JVM. Spark has to remember all stages since: a
     thousand.
     """
-    spent = {name: seconds - before[name] for name, seconds in processor_seconds(spark).items()}
     told = dict[str, float]()
     for each in stages(spark):
         if each["stageId"] > stage and each["status"] == "COMPLETE":
@@ -147,12 +147,15 @@ def whereabouts(spark: SparkSession, stage: int, before: Mapping[str, float], al
 def processor_seconds(spark: SparkSession) -> dict[str, float]:
     """Processor seconds so far of the JVM, of its two compilers among them, and of the driver's Python."""
     jvm = int(cast(Any, spark.sparkContext._jvm).java.lang.ProcessHandle.current().pid())
-    threads = [
-        thread for thread in Path(f"/proc/{jvm}/task").iterdir() if "CompilerThre" in (thread / "comm").read_text()
-    ]
+    compiler = 0.0
+    for thread in Path(f"/proc/{jvm}/task").iterdir():
+        # one may have ended since they were listed
+        with suppress(OSError):
+            if "CompilerThre" in (thread / "comm").read_text():
+                compiler += _processor_seconds(thread)
     return {
         "JVM": _processor_seconds(Path(f"/proc/{jvm}")),
-        "compiler": sum(map(_processor_seconds, threads)),
+        "compiler": compiler,
         "driver": _processor_seconds(Path("/proc/self")),
     }
 

@@ -457,14 +457,16 @@ def rounds(lake: Lake, out: Path, days: int, naive: bool, asked: Sequence[str]) 
             ways = [way for way in asked if way in EXACT or (naive and number == 2 and with_buyers)]
             for way in ways if number % 2 else reversed(ways):
                 # to ask for the tasks takes seconds of the driver, which are nobody's: it ends last
-                stage, before = newest_stage(lake.spark), processor_seconds(lake.spark)
-                with tasks_of(lake.spark) as tasks, measured() as told:
-                    WAYS[way](lake, out, as_of, with_buyers, _result(out, way))
+                stage = newest_stage(lake.spark)
+                with tasks_of(lake.spark) as tasks:
+                    before = processor_seconds(lake.spark)
+                    with measured() as told:
+                        WAYS[way](lake, out, as_of, with_buyers, _result(out, way))
+                    spent = {name: now - before[name] for name, now in processor_seconds(lake.spark).items()}
                 if way == "engine" and number == ROUNDS - 1:
                     day = f"the engine's day {'with' if with_buyers else 'without'} buyers"
-                    parts = whereabouts(lake.spark, stage, before, told[1])
-                    spent = sorted(parts.items(), key=lambda part: -part[1])
-                    profile += [{"of": day, "where": part, "processor s": seconds} for part, seconds in spent]
+                    parts = sorted(whereabouts(lake.spark, stage, spent, told[1]).items(), key=lambda part: -part[1])
+                    profile += [{"of": day, "where": part, "processor s": seconds} for part, seconds in parts]
                 of_spark = (tasks.longest_seconds, tasks.largest_megabytes) if tasks.longest_seconds else (None, None)
                 cost = Cost(way, with_buyers, False, told[0], told[1], None, *of_spark)
                 click.echo(f"{as_of} {cost}")
