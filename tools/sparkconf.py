@@ -24,8 +24,8 @@ spark.hadoop.parquet.page.verify-checksum.enabled true
 # HotSpot does not compile methods over 8,000 bytes of code, and what Spark generates for a mapping of twenty checked
 # fields is longer: interpreted it takes 1.5 times as long (18 s against 12 s for 490,000 invoices on one core).
 # A driver that is the whole of a small Spark wants throughput, and little memory beside its heap: no concurrent
-# collector. Nor does most of what a step runs stay hot for long: half of the processor time of a small day's sums went
-# into compiling, so code is compiled for good after ten times as many calls as is usual (bench/compiler.py).
+# collector. Nor does most of what a step runs stay hot for long: two fifths of the processor time of a small day's
+# sums went into compiling, so code is compiled for good after ten times as many calls as is usual (bench/compiler.py).
 spark.driver.extraJavaOptions {jvm} {later}
 spark.executor.extraJavaOptions -XX:-DontCompileHugeMethods
 
