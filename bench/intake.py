@@ -30,13 +30,16 @@ FIRST_DAY = date(2024, 1, 1)
 
 @dataclass(frozen=True)
 class Cost:
-    """One `ingest`."""
+    """One run of a command."""
 
     what: str
     events: int
     wall_seconds: float
     processor_seconds: float
     peak_megabytes: int
+    """Resident, of the largest process."""
+    together_megabytes: int
+    """Resident, of all its processes at one time."""
     figures: dict[str, int]
 
     @property
@@ -144,7 +147,7 @@ def measured(what: str, events: int, words: list[str]) -> Cost:
         raise click.ClickException(f"{what}: {stderr[-2000:]}")
     told = json.loads(stdout[stdout.index("{") :])
     figures = {name: value for name, value in told.items() if isinstance(value, int)}
-    cost = Cost(what, events, wall, tree.processor_seconds, tree.peak_megabytes, figures)
+    cost = Cost(what, events, wall, tree.processor_seconds, tree.peak_megabytes, tree.together_megabytes, figures)
     click.echo(f"{what}: {cost.processor_seconds:.1f} processor seconds, {figures}")
     return cost
 

@@ -29,12 +29,13 @@ def described(*packages: str) -> str:
 
 
 class Tree:
-    """A process and all below it: processor seconds, and the largest resident memory that one of them had."""
+    """A process and all below it: processor seconds, and the largest resident memory of one of them and of all."""
 
     def __init__(self, root: int) -> None:
         self._root = root
         self._ticks: dict[int, int] = {}
         self.peak_megabytes = 0
+        self.together_megabytes = 0
 
     @property
     def processor_seconds(self) -> float:
@@ -53,11 +54,14 @@ class Tree:
         ours = {self._root}
         while found := {process for process, parent in parents.items() if parent in ours} - ours:
             ours |= found
+        together = 0
         for process in ours & ticks.keys():
             self._ticks[process] = ticks[process]
             with suppress(OSError):
-                high = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process}/status").read_text())
-                self.peak_megabytes = max(self.peak_megabytes, int(high[1]) // 1024 if high else 0)
+                told = dict(re.findall(r"(VmHWM|VmRSS):\s+(\d+)", Path(f"/proc/{process}/status").read_text()))
+                self.peak_megabytes = max(self.peak_megabytes, int(told.get("VmHWM", 0)) // 1024)
+                together += int(told.get("VmRSS", 0))
+        self.together_megabytes = max(self.together_megabytes, together // 1024)
 
 
 @contextmanager
