@@ -46,6 +46,20 @@ feeds:
       direction: {column: direction, values: {in: in, out: out}}
       kind: {column: kind, values: {sale: sale, supplier: supplier, withdrawal: withdrawal}}
       amount_fen: {column: fen, unit: fen}
+  - name: loans
+    files: loans.parquet
+    event: loan_event
+    fields:
+      event_id: id
+      seller_id: seller
+      happened_at: at
+      voids: voids
+      loan_id: loan
+      kind:
+        column: kind
+        values: {drawn: drawn, due: due, repaid: repaid, rescheduled: rescheduled, written_off: written_off}
+      amount_fen: {column: fen, unit: fen}
+      due_on: due
 """
 
 SCHEMA = pa.schema(
@@ -61,6 +75,8 @@ SCHEMA = pa.schema(
         ("item", pa.string()),
         ("category", pa.string()),
         ("pieces", pa.int32()),
+        ("loan", pa.string()),
+        ("due", pa.date32()),
         ("delivered_on", pa.date32()),
     ]
 )
@@ -69,9 +85,9 @@ Row = dict[str, Any]
 
 
 def random_ledger(seed: int, sellers: int, orders: int, days: int) -> dict[str, list[Row]]:
-    """Orders and payments with late, repeated, corrected and out-of-order deliveries: rows by feed."""
+    """Orders, payments and loans with late, repeated, corrected and out-of-order deliveries: rows by feed."""
     chance = random.Random(seed)
-    feeds: dict[str, list[Row]] = {"orders": [], "payments": []}
+    feeds: dict[str, list[Row]] = {"orders": [], "payments": [], "loans": _random_loans(seed, sellers, days)}
     for number in range(orders):
         is_order = number % 3 != 0
         seller = f"s{min(int(chance.expovariate(4 / sellers)), sellers - 1)}"
@@ -99,15 +115,69 @@ def random_ledger(seed: int, sellers: int, orders: int, days: int) -> dict[str, 
         if is_order and chance.random() < 0.15:
             # twice on one day, and of this buyer perhaps never again
             feed.append({**row, "id": f"o{number}-2", "kind": "paid"})
-        if chance.random() < 0.1:
-            again_on = _delivery(row["delivered_on"] + timedelta(days=chance.choice([0, 1, 40])))
-            feed.append({**row, "delivered_on": again_on})
-        if chance.random() < 0.1:
-            voided_on = _delivery(row["delivered_on"] + timedelta(days=chance.choice([0, 2, 60])))
-            feed.append({**row, "id": f"c{number}", "voids": row["id"], "fen": 7, "delivered_on": voided_on})
+        feed += _told_again(chance, row, 0.1, 0.1)
     for feed in feeds.values():
         chance.shuffle(feed)
     return feeds
+
+
+def _random_loans(seed: int, sellers: int, days: int) -> list[Row]:
+    """Loans of a third of the sellers, numbered anew for each of them: paid early, late, in part or never, some by
+    another plan, some written off.
+    """
+    chance = random.Random(f"{seed}/loans")
+    rows: list[Row] = []
+    for place in range(sellers):
+        for loan in range(chance.choice([0, 0, 0, 0, 1, 2])):
+            drawn = FIRST_DAY + timedelta(days=chance.randrange(max(days - 30, 1)))
+            fen, instalments = chance.choice([90_000, 600_000]), chance.choice([1, 3])
+            part = fen // instalments
+            story: list[tuple[str, int, int, int | None]] = [("drawn", 0, fen, None)]
+            story += [("due", 0, part, 30 * (number + 1)) for number in range(instalments)]
+            style = chance.choice(["on time", "late", "late", "in part", "never", "early"])
+            if style == "early":
+                story.append(("repaid", chance.randrange(1, 30), fen, None))
+            elif style != "never":
+                for number in range(instalments):
+                    delay = chance.randrange(1, 100) if style == "late" else 0
+                    paid = part - 1_000 if style == "in part" and number == instalments - 1 else part
+                    story.append(("repaid", 30 * (number + 1) + delay, paid, None))
+            if chance.random() < 0.15:
+                after = chance.randrange(5, 120)
+                story.append(("rescheduled", after, fen // 2, after + chance.choice([10, 60])))
+            if chance.random() < 0.1:
+                story.append(("written_off", chance.randrange(60, 200), fen // 3, None))
+            for number, (kind, after, amount, due) in enumerate(story):
+                day = drawn + timedelta(days=after)
+                if day >= FIRST_DAY + timedelta(days=days):
+                    continue
+                late = chance.choice([0, 0, 0, 0, 1, 20, 95])
+                row: Row = {
+                    "id": f"l{place}-{loan}-{number}",
+                    "seller": f"s{place}",
+                    "at": datetime(day.year, day.month, day.day, chance.randrange(24), tzinfo=UTC),
+                    "voids": None,
+                    "kind": kind,
+                    "fen": amount,
+                    "loan": str(loan),
+                    "due": None if due is None else drawn + timedelta(days=due),
+                    "delivered_on": _delivery(day + timedelta(days=1 + late)),
+                }
+                rows += [row, *_told_again(chance, row, 0.05, 0.05)]
+    return rows
+
+
+def _told_again(chance: random.Random, row: Row, repeated: float, voided: float) -> list[Row]:
+    """The row once more, or its correction, or both, or neither."""
+    more: list[Row] = []
+    if chance.random() < repeated:
+        again_on = _delivery(row["delivered_on"] + timedelta(days=chance.choice([0, 1, 40])))
+        more.append({**row, "delivered_on": again_on})
+    if chance.random() < voided:
+        voided_on = _delivery(row["delivered_on"] + timedelta(days=chance.choice([0, 2, 60])))
+        # what a correction tells besides what it voids is not to be believed
+        more.append({**row, "id": f"c{row['id']}", "voids": row["id"], "fen": 7, "delivered_on": voided_on})
+    return more
 
 
 def _delivery(day: date) -> date:
@@ -127,6 +197,70 @@ def write_deliveries(folder: Path, feeds: Mapping[str, Sequence[Row]]) -> None:
 
 WINDOWS = (30, 90, 180, 365)
 
+_LOANS = """
+    create table owed as
+    with days as (
+        select unnest(generate_series(a.first, b.last, interval 1 day))::date as x
+        from (select min(day) as first from loans) a, (select max(d) as last from as_of_days) b
+    ),
+    seen as (select x, l.* from loans l join days on day < x and known < x),
+    -- what stands of each loan on every day, as known before it began
+    stands as (
+        select x, seller, loan, min(day) filter (kind = 'drawn') as drawn_on,
+               max(day) filter (kind = 'repaid') as repaid_on, max(day) filter (kind = 'rescheduled') as planned_on
+        from (select x, seller, loan, kind, day from seen where kind in ('drawn', 'repaid', 'rescheduled')
+              group by all having sum(sign) > 0)
+        group by all
+    ),
+    dated as (
+        select e.*, t.drawn_on, t.repaid_on, t.planned_on is null or e.day >= t.planned_on as is_of_plan
+        from seen e left join stands t using (x, seller, loan)
+    ),
+    sums as (
+        select x, seller, loan, drawn_on, repaid_on,
+               sum(case when kind = 'drawn' then sign * fen else 0 end) as drawn,
+               sum(case when kind = 'repaid' then sign * fen else 0 end) as repaid,
+               sum(case when kind = 'written_off' then sign * fen else 0 end) as lost,
+               sum(case when kind = 'repaid' and is_of_plan then sign * fen else 0 end) as paid
+        from dated group by all
+    ),
+    instalments as (
+        select x, seller, loan, due, sum(sign * fen) as fen from dated
+        where kind in ('due', 'rescheduled') and is_of_plan and due is not null group by all having sum(sign * fen) > 0
+    ),
+    -- payments pay what fell due first: of an instalment is paid what is left after all before it
+    unpaid as (
+        select x, seller, loan, due, fen - least(fen, greatest(paid - coalesce(
+                   (select sum(b.fen) from instalments b
+                    where (b.x, b.seller, b.loan) = (i.x, i.seller, i.loan) and b.due < i.due), 0), 0)) as left_fen
+        from instalments i join sums using (x, seller, loan)
+    ),
+    plans as (
+        select x, seller, loan, max(due) as last_due, min(due) filter (left_fen > 0) as oldest,
+               arg_min(left_fen, due) filter (left_fen > 0) as oldest_fen
+        from unpaid group by all
+    ),
+    daily as (
+        select x, seller, loan, drawn_on, drawn, lost, last_due, drawn - repaid - lost as outstanding, oldest_fen,
+               case when drawn > 0 and drawn - repaid - lost <= 0 and lost <= 0 then repaid_on end as settled_on,
+               case when drawn - repaid - lost > 0 then greatest(coalesce(x - oldest, 0), 0) else 0 end as past_due
+        from sums left join plans using (x, seller, loan)
+    ),
+    histories as (
+        select d, seller, loan, max(past_due) as worst, max(past_due) filter (x > d - 365) as worst_365,
+               max(x) filter (past_due > 0) as arrears_on
+        from daily, as_of_days where x <= d group by all
+    )
+    select d, seller, sum(greatest(outstanding, 0)) as outstanding, count(*) filter (outstanding > 0) as open_loans,
+           max(past_due) as past_due, sum(oldest_fen) filter (past_due > 0) as past_due_fen,
+           max(worst_365) as worst_365, count(settled_on) as settled, count(settled_on) filter (worst <= 3) as on_time,
+           count(settled_on) filter (settled_on < last_due) as early, sum(settled_on - drawn_on) as settled_days,
+           max(drawn) filter (settled_on - drawn_on >= 30) as largest_repaid,
+           d - coalesce(max(arrears_on), min(drawn_on)) as clean_days, d - max(drawn_on) as draw_days
+    from histories join daily using (seller, loan) where x = d group by d, seller
+"""
+"""Loans of each seller as of each of the days, by looking at every day before it."""
+
 
 def known_features(
     folder: Path, as_of_days: Iterable[date], loaded_through: date, told: date
@@ -134,7 +268,7 @@ def known_features(
     """Some features straight from the raw files: deliveries after `loaded_through` became known on `told`."""
     duck = duckdb.connect()
     duck.execute("create table as_of_days as select unnest($1::date[]) as d", [list(as_of_days)])
-    for feed in ("orders", "payments"):
+    for feed in ("orders", "payments", "loans"):
         duck.execute(
             f"""
             create table {feed} as
@@ -146,7 +280,7 @@ def known_features(
                 select id, any_value(seller) as seller, any_value(day) as day, any_value(buyer) as buyer,
                        any_value(direction) as direction, any_value(kind) as kind, any_value(fen) as fen,
                        any_value(item) as item, any_value(category) as category, any_value(pieces) as pieces,
-                       any_value(voids) as voids, min(known) as known
+                       any_value(loan) as loan, any_value(due) as due, any_value(voids) as voids, min(known) as known
                 from raw group by id
             )
             select *, 1 as sign from once where voids is null
@@ -156,12 +290,14 @@ def known_features(
             """,
             [loaded_through, told, f"{folder}/*/{feed}.parquet"],
         )
+    duck.execute(_LOANS)
     found: dict[tuple[str, date], Row] = {}
     window = " ".join(
         f"""
         , sum(case when kind = 'paid' and day >= d - {n} then sign * fen else 0 end) as paid_fen_{n}
         , sum(case when kind = 'paid' and day >= d - {n} then sign else 0 end) as paid_orders_{n}
         , sum(case when kind = 'refunded' and day >= d - {n} then sign else 0 end) as refunded_orders_{n}
+        , sum(case when day < d - {n} then 0 when kind = 'paid' then sign * fen else -sign * fen end) as net_fen_{n}
         """
         for n in WINDOWS
     )
@@ -225,16 +361,27 @@ def known_features(
         usual as (
             select seller, d, list_sort(list(fen) filter (complete)) as cash_blocks from blocks group by all
         ),
+        lent as (select d, l.* from loans l, as_of_days where day < d and known < d),
+        draws as (
+            select seller, d, sum(case when kind = 'drawn' and day >= d - 365 then sign else 0 end) as drawn_365,
+                   sum(case when kind = 'drawn' then sign * fen else 0 end) as drawn_fen,
+                   sum(case when kind = 'repaid' then sign * fen else 0 end) as repaid_fen,
+                   sum(case when kind = 'written_off' then sign else 0 end) as written_off,
+                   sum(case when kind = 'rescheduled' then sign else 0 end) as reschedulings
+            from lent group by all
+        ),
         firsts as (select seller, d, min(day) as first_day from
-                   (select seller, d, day from seen union all select seller, d, day from money) group by all)
+                   (select seller, d, day from seen union all select seller, d, day from money
+                    union all select seller, d, day from lent) group by all)
         select f.seller, f.d, d_diff.history, s.* exclude (seller, d), b.* exclude (seller, d), a.active_90,
-               c.* exclude (seller, d), u.cash_blocks, i.* exclude (seller, d), k.* exclude (seller, d)
+               c.* exclude (seller, d), u.cash_blocks, i.* exclude (seller, d), k.* exclude (seller, d),
+               w.* exclude (seller, d), o.* exclude (seller, d)
         from firsts f
         join lateral (select date_diff('day', f.first_day, f.d) as history) d_diff on true
         left join sums s using (seller, d) left join buyers b using (seller, d)
         left join active a using (seller, d) left join cash c using (seller, d)
         left join items i using (seller, d) left join categories k using (seller, d)
-        left join usual u using (seller, d)
+        left join usual u using (seller, d) left join draws w using (seller, d) left join owed o using (seller, d)
     """
     result = duck.execute(sql)
     names = [column[0] for column in result.description]
@@ -273,6 +420,23 @@ def known_features(
             "inflow_growth_90d": growth("inflow", "payments_before"),
             "free_cash_median_block": cash[(len(cash) + 1) // 2 - 1] if len(cash) >= 2 else None,
             "smallest_free_cash_block": cash[0] if len(cash) == 12 else None,
+            "drawn_loans_count_365d": number("drawn_365"),
+            "repaid_rate_ever": share("repaid_fen", "drawn_fen"),
+            "written_off_loans": number("written_off"),
+            "reschedulings_count_ever": number("reschedulings"),
+            "outstanding_principal": number("outstanding"),
+            "open_loans": number("open_loans"),
+            "debt_rate": share("outstanding", "net_fen_90") if number("net_fen_90") > 0 else None,
+            "days_past_due": number("past_due"),
+            "past_due_amount": number("past_due_fen"),
+            "largest_days_past_due_365d": number("worst_365"),
+            "settled_loans": number("settled"),
+            "on_time_loan_rate": share("on_time", "settled"),
+            "early_repayment_rate": share("early", "settled"),
+            "mean_days_drawn": share("settled_days", "settled"),
+            "largest_principal_repaid": number("largest_repaid"),
+            "days_without_arrears": row["clean_days"],
+            "days_since_draw": row["draw_days"],
             "negative_cash_block_share": sum(fen < 0 for fen in cash) / len(cash) if len(cash) >= 3 else None,
         }
     return found

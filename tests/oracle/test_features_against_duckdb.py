@@ -1,4 +1,4 @@
-"""Features of a generated ledger, by sweep and by rebuild, against DuckDB over the raw files."""
+"""Features of a generated ledger, by sweep, by advance and by rebuild, against DuckDB over the raw files."""
 
 from datetime import date, timedelta
 
@@ -44,7 +44,7 @@ def rebuilt(lake: Lake, as_of: date) -> list[tuple[object, ...]]:
 # an example is a whole ledger and two as-of days: few examples, each of many stories
 @pytest.mark.full
 @pytest.mark.parametrize(("examples", "sellers", "orders"), [(1, 8, 600), (1, 2_500, 60_000)])
-def test_sweep_and_rebuild_give_what_duckdb_gives(
+def test_sweep_advance_and_rebuild_give_what_duckdb_gives(
     spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, examples: int, sellers: int, orders: int
 ) -> None:
     @settings(
@@ -71,21 +71,26 @@ def test_sweep_and_rebuild_give_what_duckdb_gives(
         ingest(lake, source, str(folder / "in"), told, TODAY)
         aggregate(lake, told)
 
-        as_of_days = [first + timedelta(days=1), told + timedelta(days=1)]
+        # the last is a month later, carried on from the one before
+        last = told + timedelta(days=30)
+        aggregate(lake, last)
+
+        as_of_days = [first + timedelta(days=1), told + timedelta(days=1), last + timedelta(days=1)]
+        carried_on = [None, None, str(as_of_days[1])]
         wanted = known_features(folder / "in", as_of_days, first, told)
-        for as_of in as_of_days:
-            features(lake, as_of)
-            swept = lake.last_run("features", f"as_of={as_of}")
-            assert swept is not None
-            by_sweep = rows_of(lake, swept.run_id)
-            assert by_sweep == rebuilt(lake, as_of)
+        for as_of, before in zip(as_of_days, carried_on, strict=True):
+            assert features(lake, as_of).values["carried on from"] == before
+            published = lake.last_run("features", f"as_of={as_of}")
+            assert published is not None
+            rows = rows_of(lake, published.run_id)
+            assert rows == rebuilt(lake, as_of)
             names = lake.read(SELLER_FEATURES).drop("run_id").columns
-            for row in by_sweep:
+            for row in rows:
                 have = dict(zip(names, row, strict=True))
                 want = wanted[have["seller_id"], as_of]
                 assert {name: have[name] for name in want} == want, (have["seller_id"], as_of, seed)
-            assert len(by_sweep) > sellers * 0.6
-            assert {row[0] for row in by_sweep} == {seller for seller, day in wanted if day == as_of}
+            assert len(rows) > sellers * 0.6
+            assert {row[0] for row in rows} == {seller for seller, day in wanted if day == as_of}
 
         counted = lake.read(DELIVERIES).selectExpr("sum(records_in)", "sum(duplicate)", "sum(quarantined)").collect()[0]
         ledger = random_ledger(seed, sellers, orders, days=420)
