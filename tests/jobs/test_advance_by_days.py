@@ -1,7 +1,11 @@
 """Sixty days one by one: what each day's advance publishes is what the sweep gives for all of them at once."""
 
 import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
 from datetime import date, timedelta
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -12,13 +16,13 @@ from pyspark.sql import functions as F
 from conf.source import load_source
 from conf.world import load_world
 from jobs.aggregate import aggregate
-from jobs.features import features
 from jobs.ingest import ingest
 from jobs.lakehouse.lake import Lake
 from jobs.simulate import simulate
 from jobs.verify import verify
 from tests.conftest import PROJECT, lake_at
 from tests.jobs.test_invoices import INVOICES
+from tests.jobs.test_kill_and_repeat import environment
 from transforms.features.catalogue import CATALOGUE
 from transforms.features.known import SILVER, Silver, features_by_sweep, known_sellers
 from transforms.tables.gold import SELLER_FEATURES
@@ -32,14 +36,28 @@ LAST_INVOICE = date(2020, 2, 29)
 pytestmark = pytest.mark.full
 
 
-def same_by_days(lake: Lake, last: date, sellers: int) -> None:
+def day_by_day(folder: Path, days: Sequence[date]) -> None:
+    """Close each of the days before by itself and advance to it, in one process with the settings of a user's.
+
+    That of the tests has nothing compiled, which of sixty days makes an hour.
+    """
+    steps = [f"aggregate --through {as_of - timedelta(days=1)} then features --as-of {as_of}".split() for as_of in days]
+    words = list(chain.from_iterable(["then", *step] for step in steps))[1:]
+    told = {name: value for name, value in environment(folder).items() if name != "SELLER_CREDIT_SPARK__CONFIG"}
+    command = [sys.executable, "-m", "jobs.cli", *words]
+    done = subprocess.run(command, cwd=folder, env=told, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def same_by_days(folder: Path, lake: Lake, last: date, sellers: int) -> None:
     """Advance to `last` day by day, each arrival day closed on its own, and compare; of more than so many sellers."""
     days = [last - timedelta(days=number) for number in reversed(range(DAYS))]
     aggregate(lake, days[0] - timedelta(days=1))
-    for as_of in days:
-        aggregate(lake, as_of - timedelta(days=1))
-        told = features(lake, as_of)
-        assert told.values["carried on from"] == (str(as_of - timedelta(days=1)) if as_of != days[0] else None)
+    day_by_day(folder, days)
+    # nothing was read of the lake since the other process wrote it
+    lake = lake_at(lake.spark, folder)
+    carried = {run.as_of: run.facts["carried_from"] for run in lake.runs() if run.step == "features"}
+    assert carried == {day: str(day - timedelta(days=1)) if day != days[0] else "" for day in days}
     silver = Silver(*map(lake.read, SILVER))
     asked = Chosen(lake.spark.createDataFrame([(day,) for day in days], "as_of date"))
     labels = known_sellers(silver.sellers, silver.tiles, asked)
@@ -65,7 +83,7 @@ def test_the_last_sixty_days_of_a_simulated_world(spark: SparkSession, tmp_path:
     lake = lake_at(spark, tmp_path)
     ingest(lake, load_source("marketplace"), str(tmp_path / "world" / "deliveries"), None, TODAY)
     first = date.fromisoformat(str(world["first_day"]))
-    same_by_days(lake, first + timedelta(days=499), 8)
+    same_by_days(tmp_path, lake, first + timedelta(days=499), 8)
 
 
 @pytest.mark.skipif(not (INVOICES / "invoices.parquet").is_file(), reason=f"the public invoices are not in {INVOICES}")
@@ -75,4 +93,4 @@ def test_the_last_sixty_days_of_real_invoices(spark: SparkSession, tmp_path: Pat
         shutil.copy(INVOICES / name, tmp_path / "in" / name)
     lake = lake_at(spark, tmp_path)
     ingest(lake, load_source("vat_invoices"), str(tmp_path / "in"), None, TODAY)
-    same_by_days(lake, LAST_INVOICE, 350)
+    same_by_days(tmp_path, lake, LAST_INVOICE, 350)
