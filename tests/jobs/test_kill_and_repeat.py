@@ -25,12 +25,12 @@ from tests.conftest import KEY, PROJECT, SMALL, lake_at
 from tests.jobs.test_ingest import SHOP, order, write_orders
 from tests.jobs.test_quarantine import MENDED
 from tests.oracle.ledger import FIRST_DAY, MAPPING, random_ledger, write_deliveries
-from transforms.tables.bronze import DELIVERIES, ORDER_EVENTS, PAYMENT_EVENTS, QUARANTINE
+from transforms.tables.bronze import DELIVERIES, LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS, QUARANTINE
 from transforms.tables.gold import SELLER_FEATURES, WINDOW_STATE
 from transforms.tables.silver import SELLER_DAY, SILVER_TABLES
 from transforms.tables.table import Table
 
-BRONZE = (ORDER_EVENTS, PAYMENT_EVENTS, DELIVERIES, QUARANTINE)
+BRONZE = (ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS, DELIVERIES, QUARANTINE)
 GOLD = (WINDOW_STATE, SELLER_FEATURES)
 CLOSED = FIRST_DAY + timedelta(days=120)
 TODAY = FIRST_DAY + timedelta(days=900)
