@@ -41,7 +41,7 @@ def rebuilt(lake: Lake, as_of: date) -> list[tuple[object, ...]]:
     return [tuple(row) for row in rows]
 
 
-# an example is a whole ledger and two as-of days: few examples, each of many stories
+# an example is a whole ledger and three as-of days: few examples, each of many stories
 @pytest.mark.full
 @pytest.mark.parametrize(("examples", "sellers", "orders"), [(1, 8, 600), (1, 2_500, 60_000)])
 def test_sweep_advance_and_rebuild_give_what_duckdb_gives(
