@@ -13,8 +13,6 @@ import secrets
 import shutil
 import subprocess
 import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -22,7 +20,7 @@ from pathlib import Path
 import click
 import duckdb
 
-from bench.machine import Tree, described
+from bench.machine import described, run_measured
 from bench.report import Row, report
 
 FIRST_DAY = date(2024, 1, 1)
@@ -132,22 +130,13 @@ def plain_copy(events: int, lake: Path, files: Path) -> Cost:
 
 def measured(what: str, events: int, words: list[str]) -> Cost:
     """Run a command and measure its process tree."""
-    started = time.monotonic()
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        # the JVM is killed and not waited for when its Python ends: its time is in no one's sum, so look as it goes
-        tree = Tree(process.pid)
-        with ThreadPoolExecutor(1) as reader:
-            output = reader.submit(process.communicate)
-            while not output.done():
-                tree.look()
-                time.sleep(0.1)
-        stdout, stderr = output.result()
-    wall = time.monotonic() - started
-    if process.returncode != 0:
-        raise click.ClickException(f"{what}: {stderr[-2000:]}")
-    told = json.loads(stdout[stdout.index("{") :])
+    ended = run_measured(words)
+    told = json.loads(ended.output[ended.output.index("{") :])
     figures = {name: value for name, value in told.items() if isinstance(value, int)}
-    cost = Cost(what, events, wall, tree.processor_seconds, tree.peak_megabytes, tree.together_megabytes, figures)
+    tree = ended.tree
+    cost = Cost(
+        what, events, ended.wall_seconds, tree.processor_seconds, tree.peak_megabytes, tree.together_megabytes, figures
+    )
     click.echo(f"{what}: {cost.processor_seconds:.1f} processor seconds, {figures}")
     return cost
 

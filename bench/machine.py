@@ -3,9 +3,11 @@
 import os
 import platform
 import re
+import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,6 +16,7 @@ from typing import Any, cast
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
+import click
 from pyspark.sql import SparkSession
 
 from jobs.lakehouse.cost import LARGEST_TASK, cost_since, newest_stage, stages
@@ -62,6 +65,33 @@ class Tree:
                 self.peak_megabytes = max(self.peak_megabytes, int(told.get("VmHWM", 0)) // 1024)
                 together += int(told.get("VmRSS", 0))
         self.together_megabytes = max(self.together_megabytes, together // 1024)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that has ended: its output, and what it and all below it cost."""
+
+    output: str
+    wall_seconds: float
+    tree: Tree
+
+
+def run_measured(words: Sequence[str]) -> Ended:
+    """Run a command to its end. Raises ClickException, with the end of what it said, where it fails."""
+    started = time.monotonic()
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        # the JVM is killed and not waited for when its Python ends: its time is in no one's sum, so look as it goes
+        tree = Tree(process.pid)
+        with ThreadPoolExecutor(1) as reader:
+            output = reader.submit(process.communicate)
+            while not output.done():
+                tree.look()
+                time.sleep(0.1)
+        stdout, stderr = output.result()
+    wall = time.monotonic() - started
+    if process.returncode != 0:
+        raise click.ClickException(f"{' '.join(words)[:200]} ended with {process.returncode}: {stderr[-2000:]}")
+    return Ended(stdout, wall, tree)
 
 
 @contextmanager

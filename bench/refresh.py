@@ -16,9 +16,7 @@ import json
 import os
 import secrets
 import shutil
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
@@ -31,7 +29,7 @@ import duckdb
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from bench.machine import Tree, described, measured, processor_seconds, tasks_of, use_cores, whereabouts
+from bench.machine import described, measured, processor_seconds, run_measured, tasks_of, use_cores, whereabouts
 from bench.report import Row, report
 from conf.settings import Settings, load_settings
 from jobs.aggregate import aggregate
@@ -480,15 +478,9 @@ def cold(out: Path, way: str, days: int, with_buyers: bool, cores: int, memory: 
     """A process of its own, on a copy of the lake, so that the engine has the day before it again."""
     words = [sys.executable, "-m", "bench.refresh", "--out", str(out), "--days", str(days), "--only", way]
     words += ["--cores", str(cores), "--memory", memory]
-    started = time.monotonic()
-    with subprocess.Popen([*words, *(["--buyers"] if with_buyers else [])], stdout=subprocess.DEVNULL) as process:
-        tree = Tree(process.pid)
-        while process.poll() is None:
-            tree.look()
-            time.sleep(0.1)
-    if process.returncode:
-        raise click.ClickException(f"cold {way}: it ended with {process.returncode}")
-    return Cost(way, with_buyers, True, time.monotonic() - started, tree.processor_seconds, tree.peak_megabytes)
+    ended = run_measured([*words, *(["--buyers"] if with_buyers else [])])
+    tree = ended.tree
+    return Cost(way, with_buyers, True, ended.wall_seconds, tree.processor_seconds, tree.peak_megabytes)
 
 
 # ---- the report ------------------------------------------------------------
