@@ -98,7 +98,7 @@ def _worked_out(about: _Subject, feature: Feature) -> tuple[Row, Any]:
         payees=near.payees.filter(F.col("seller_id") == about.seller),
     )
     sums = sweep(own, label, wanted_sums([feature]))
-    made = inputs_of_sums(sums, silver, Chosen(label), about.lake.kinds_told(), [feature])
+    made = inputs_of_sums(sums, silver, Chosen(F.broadcast(label)), about.lake.kinds_told(), [feature])
     row = made.select("*", value_of(feature).alias("value of the feature")).collect()[0]
     return row, row["value of the feature"]
 

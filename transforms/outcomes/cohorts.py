@@ -251,7 +251,7 @@ def behavioural_outcomes(
     """
     key = ["seller_id", "as_of"]
     days = definition.performance_days
-    at_days = arrears.join(F.broadcast(labels.select(*key)), "seller_id", "inner")
+    at_days = arrears.join(labels.select(*key), "seller_id", "inner")
     holds = (F.col("from_day") <= F.col("as_of")) & (F.col("as_of") < F.col("until_day"))
     late = F.when(holds & F.col("is_arrears"), F.date_diff("as_of", "oldest_due_on")).otherwise(0)
     end = F.date_add("as_of", days)
