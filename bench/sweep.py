@@ -49,6 +49,7 @@ class Case:
 
 
 CASES = (Case(100_000, 20, 1), Case(10_000, 200, 12), Case(20_000, 100, 52), Case(10_000, 200, 365))
+LARGEST = Case(27_400, 100, 365)
 SKEWED = Case(20_000, 100, 52)
 SHARE_OF_ONE = 5
 """One row in so many is the one seller's."""
@@ -145,13 +146,13 @@ def fingerprint(rows: DataFrame) -> tuple[int, int]:
 
 @click.command()
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for what is found.")
-@click.option("--largest", is_flag=True, help="Also ten million labels.")
+@click.option("--largest", is_flag=True, help="Ten million labels, in place of fewer.")
 @click.option("--divide-by", default=1, show_default=True, help="Sellers of every case, divided: to try it out.")
 def main(out: Path, largest: bool, divide_by: int) -> None:
     """Print two tables, and write them and a plot into the folder."""
     spark = spark_session(load_settings("local", {}, ["spark.driver_memory=6g", "spark.shuffle_partitions=16"]))
     found: list[Row] = []
-    for whole in (*CASES, *([Case(27_400, 100, 365)] if largest else [])):
+    for whole in [LARGEST] if largest else CASES:
         case = Case(whole.sellers // divide_by, whole.tiles, whole.labels)
         tiles, labels = tiles_of(spark, case).persist(), labels_of(spark, case).persist()
         many = tiles.count(), labels.count()
