@@ -35,9 +35,9 @@ def rebuild(
 
 
 def _known(events: DataFrame, labels: DataFrame) -> DataFrame:
-    """Each label with the events that were known before its as-of day began."""
+    """Each label with the events that were known before its as-of day began: no hint, for labels may be many."""
     is_known = (F.col("event_day") < F.col("as_of")) & (F.col("arrival_day") < F.col("as_of"))
-    return events.join(F.broadcast(labels.select("seller_id", "as_of")), "seller_id").filter(is_known)
+    return events.join(labels.select("seller_id", "as_of"), "seller_id").filter(is_known)
 
 
 def _in_window(days: int) -> Column:
