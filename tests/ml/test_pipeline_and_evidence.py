@@ -645,5 +645,8 @@ def test_the_card_escapes_and_marks_what_is_simulated(spark: SparkSession) -> No
         and "cohort that trained" in told
     )
     assert "that trained" not in page and "60.00 %" in told
+    sure = tuple(replace(value, p=0.0004, p_after_holm=0.0012) for value in found.agreements)
+    told = to_html(replace(card, findings=replace(found, agreements=sure)), {})
+    assert '<td class="number">&lt; 0.001</td>' in told and '<td class="number off">0.001</td>' in told
     assert "Simulated data" in page and "Simulated data" not in to_html(replace(card, is_simulated=False), {})
     assert to_markdown(card).splitlines()[0] == "A plain sentence."
