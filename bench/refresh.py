@@ -400,6 +400,7 @@ WAYS: dict[str, Callable[[Lake, Path, date, bool, str], None]] = {
     "plain Spark, COUNT(DISTINCT)": by_naive_spark,
 }
 EXACT = ("engine", "plain Spark, written well", "DuckDB", "Polars")
+PROFILED = ("engine", "DuckDB")
 
 
 # ---- the measuring ------------------------------------------------------------
@@ -545,6 +546,7 @@ def _kind(cost: Cost) -> tuple[bool, bool, str]:
 @click.option("--naive/--no-naive", default=True, help="Also the way with a COUNT(DISTINCT) a window, once.")
 @click.option("--colds/--no-colds", default=True, help="Also each way in a process of its own.")
 @click.option("--profile", "is_profile", is_flag=True, help="Warm, the engine and DuckDB alone: where seconds go.")
+@click.option("--polars/--no-polars", default=True, help="Also Polars: 13 GB with 10^8 events, beside the one JVM.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="New folder; the lake lies there.")
 @click.option("--only", help="Run one way once, in this lake: what a cold run does.")
 @click.option("--buyers", is_flag=True, help="With --only: with buyers.")
@@ -558,6 +560,7 @@ def main(
     naive: bool,
     colds: bool,
     is_profile: bool,
+    polars: bool,
     out: Path,
     only: str | None,
     buyers: bool,
@@ -578,11 +581,12 @@ def main(
     lake = prepared(out, ledger, cores, memory)
     require_unused(lake, ledger)
     costs: list[Cost] = []
-    ways = ("engine", "DuckDB") if is_profile else tuple(WAYS)
+    ways = [way for way in (PROFILED if is_profile else WAYS) if polars or way != "Polars"]
     if colds and not is_profile:
         lake.spark.stop()
+        exact = [way for way in ways if way in EXACT]
         for with_buyers in (True, False):
-            for way in EXACT:
+            for way in exact:
                 if way == "engine" and with_buyers:
                     shutil.copytree(out / "lake", out / "lake-before")
                 costs.append(cold(out, way, days, with_buyers, cores, memory))
@@ -590,7 +594,7 @@ def main(
                     shutil.rmtree(out / "lake")
                     (out / "lake-before").rename(out / "lake")
                 click.echo(costs[-1])
-            require_same(out, with_buyers, list(EXACT))
+            require_same(out, with_buyers, exact)
         lake = open_lake(out, cores, memory)
     of_rounds, profile = rounds(lake, out, days, naive, ways)
     report_costs(out, ledger, cores, [*costs, *of_rounds], profile)
