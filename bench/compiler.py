@@ -3,9 +3,9 @@
     python -m bench.refresh --events 20000000 --profile --out /tmp/refresh
     python -m bench.compiler --out /tmp/refresh
 
-Each setting is a process of its own, in which the state is carried on and the wide table made for three days, one after
-another, and then for the same three again: Spark writes a day's dates into the code that it generates, so that code is
-new on each of the first three and known on the others.
+Each setting is a process of its own, in which the wide table is carried on for three days, one after another, and then
+for the same three again: Spark writes a day's dates into the code that it generates, so that code is new on each of the
+first three and known on the others.
 """
 
 import json
@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 
 from bench.machine import described, measured, processor_seconds, use_cores
-from bench.refresh import ROUNDS, Ledger, carry_on, settings_of, widen
+from bench.refresh import ROUNDS, Ledger, carry_on, settings_of
 from bench.report import Row, report
 from jobs.lakehouse.lake import Lake
 from jobs.lakehouse.session import spark_session
@@ -51,7 +51,6 @@ def one_day(lake: Lake, out: Path, ledger: Ledger, number: int) -> dict[str, flo
     before = processor_seconds(lake.spark)["compiler"]
     with measured() as told:
         carry_on(lake, out, lake.read(SELLER_DAY), as_of, True)
-        widen(lake, out, as_of, True, str(out / "result-compiler"))
     of_compiler = processor_seconds(lake.spark)["compiler"] - before
     return {"processor s": told[1], "of the compiler": of_compiler, "wall s": told[0]}
 

@@ -3,9 +3,9 @@
     python -m bench.history --out /tmp/history --days 90 --days 400 --days 1826
 
 A lake for each length of history, with as many sellers and as many events a day in all of them. Of the second of two
-days after it is told what Spark says it read: the tiles (all that carrying the state on read, less what reading the
-state alone reads; what Delta reads of its own list of files is in it), the state, and what `aggregate` read for the
-day's news; beside it the sizes of the files.
+days after it is told what Spark says it read: the tiles (all that carrying the window sums on read, less what
+reading those of the day before alone reads; what Delta reads of its own list of files is in it), these sums, and what
+`aggregate` read for the day's news; beside it the sizes of the files.
 """
 
 from datetime import timedelta
@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from bench.machine import described, local_path, measured, use_cores
-from bench.refresh import Ledger, carry_on, prepared, require_unused, state_path
+from bench.refresh import Ledger, carry_on, prepared, require_unused, sums_path
 from bench.report import Row, report
 from jobs.aggregate import aggregate
 from jobs.lakehouse.cost import FORGOTTEN, cost_since, newest_stage
@@ -55,19 +55,19 @@ def of_a_day(lake: Lake, out: Path, ledger: Ledger) -> dict[str, float]:
             aggregate(lake, as_of - timedelta(days=1))
         by_aggregate = bytes_read(lake, stage)
         # with the runs and the table's log read before, which are not tiles
-        before, tiles = state_path(out, as_of - timedelta(days=1), True), lake.read(SELLER_DAY)
+        before, tiles = sums_path(out, as_of - timedelta(days=1), True), lake.read(SELLER_DAY)
         stage = newest_stage(lake.spark)
         with measured() as of_advance:
             carry_on(lake, out, tiles, as_of, True)
         by_advance, stage = bytes_read(lake, stage), newest_stage(lake.spark)
         lake.spark.read.parquet(before).write.format("noop").mode("overwrite").save()
-        by_state = bytes_read(lake, stage)
+        by_sums = bytes_read(lake, stage)
         told = {
-            "tiles, read": (by_advance - by_state) / MEGABYTE,
-            "state, read": by_state / MEGABYTE,
+            "tiles, read": (by_advance - by_sums) / MEGABYTE,
+            "window sums, read": by_sums / MEGABYTE,
             "aggregate, read": by_aggregate / MEGABYTE,
             "tiles": of_table(lake, SELLER_DAY),
-            "state": on_disk(before, "*.parquet"),
+            "window sums": on_disk(before, "*.parquet"),
             "pairs": of_table(lake, SELLER_BUYER_DAY),
             "items": of_table(lake, SELLER_ITEM_DAY),
             "Delta's logs": on_disk(str(out / "lake"), "_delta_log/*"),

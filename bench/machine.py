@@ -162,8 +162,7 @@ def whereabouts(spark: SparkSession, stage: int, spent: Mapping[str, float], all
 
     `spent` is by how much more `processor_seconds` told at the end than at the beginning.
 
-    Planning, Delta's logs and the collector are what is left of the JVM. Spark has to remember all stages since: a
-    thousand.
+    Planning and Delta's logs are what is left of the JVM. Spark has to remember all stages since: a thousand.
     """
     told = dict[str, float]()
     for each in stages(spark):
@@ -175,24 +174,27 @@ def whereabouts(spark: SparkSession, stage: int, spent: Mapping[str, float], all
         "Python workers": all_seconds - spent["JVM"] - spent["driver"],
         "the driver's Python": spent["driver"],
         "the JVM's compiler": spent["compiler"],
-        "the rest of the JVM: planning, logs, collector": spent["JVM"] - tasks - spent["compiler"],
+        "the JVM's collector": spent["collector"],
+        "the rest of the JVM: planning, Delta's logs": spent["JVM"] - tasks - spent["compiler"] - spent["collector"],
     }
+
+
+THREADS = {"compiler": "CompilerThre", "collector": "GC Thread"}
+"""Of the JVM's own threads what the kernel's names of them, of fifteen letters, have in common."""
 
 
 def processor_seconds(spark: SparkSession) -> dict[str, float]:
-    """Processor seconds so far of the JVM, of its two compilers among them, and of the driver's Python."""
+    """Processor seconds so far of the JVM, of its compilers and collector among them, and of the driver's Python."""
     jvm = int(cast(Any, spark.sparkContext._jvm).java.lang.ProcessHandle.current().pid())
-    compiler = 0.0
+    told = dict.fromkeys(THREADS, 0.0)
     for thread in Path(f"/proc/{jvm}/task").iterdir():
         # one may have ended since they were listed
         with suppress(OSError):
-            if "CompilerThre" in (thread / "comm").read_text():
-                compiler += _processor_seconds(thread)
-    return {
-        "JVM": _processor_seconds(Path(f"/proc/{jvm}")),
-        "compiler": compiler,
-        "driver": _processor_seconds(Path("/proc/self")),
-    }
+            name = (thread / "comm").read_text()
+            for what, part in THREADS.items():
+                if part in name:
+                    told[what] += _processor_seconds(thread)
+    return {"JVM": _processor_seconds(Path(f"/proc/{jvm}")), **told, "driver": _processor_seconds(Path("/proc/self"))}
 
 
 def _processor_seconds(of: Path) -> float:

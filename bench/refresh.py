@@ -4,7 +4,7 @@
 
 All ways give 12 additive measures, and with buyers 4 more, over 5 windows of every seller, as Parquet, from the same
 events: the engine from its lake, the others from the Parquet files of bronze. The engine's day is all that `aggregate`
-does with the day's news (tiles, buyers, items, loan book), the state of the new day, and the wide table.
+does with the day's news (tiles, buyers, items, loan book), and the wide table carried on to the new day.
 
 Cold is a process of its own, from its start to its end. Warm is a round in one process in which each way has been run
 before; ways alternate, and medians are told. Processor seconds are those of the whole process tree; of Spark's tasks
@@ -42,7 +42,7 @@ from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS, 
 from transforms.tables.measures import MEASURES
 from transforms.tables.silver import SELLER_DAY
 from transforms.tiles.days import in_event_order, seller_days
-from transforms.windows.advance import advance, state_of, sums_of
+from transforms.windows.advance import advance
 from transforms.windows.asked import EverySeller
 from transforms.windows.sweep import sweep
 from transforms.windows.wide import WindowSums
@@ -146,7 +146,7 @@ def events_sql(ledger: Ledger) -> str:
 
 
 def close_history(lake: Lake, out: Path, ledger: Ledger) -> None:
-    """Close the days of history, and write the state as of the day after it; what stands is not made again."""
+    """Close the days of history, and write the sums as of the day after it; what stands is not made again."""
     with measured() as told:
         closed = aggregate(lake, ledger.last_day).values
     click.echo(f"aggregate of history: {told[0]:.0f} s, {told[1]:.0f} processor s; {closed}")
@@ -154,9 +154,9 @@ def close_history(lake: Lake, out: Path, ledger: Ledger) -> None:
     labels = known_sellers(lake.read(SELLERS), lake.read(SELLER_DAY), EverySeller(as_of))
     for with_buyers in (True, False):
         sums = wanted(with_buyers)
-        if not (Path(state_path(out, as_of, with_buyers)) / "_SUCCESS").exists():
-            state = state_of(sweep(lake.read(SELLER_DAY), labels, sums), sums)
-            state.write.mode("overwrite").parquet(state_path(out, as_of, with_buyers))
+        if not (Path(sums_path(out, as_of, with_buyers)) / "_SUCCESS").exists():
+            swept = sweep(lake.read(SELLER_DAY), labels, sums)
+            swept.write.mode("overwrite").parquet(sums_path(out, as_of, with_buyers))
 
 
 def _fill_bronze(lake: Lake, out: Path, ledger: Ledger) -> None:
@@ -187,15 +187,15 @@ def _fill_bronze(lake: Lake, out: Path, ledger: Ledger) -> None:
     shutil.rmtree(files)
 
 
-def state_path(out: Path, as_of: date, with_buyers: bool) -> str:
-    return str(out / f"state-{as_of}{'-buyers' if with_buyers else ''}")
+def sums_path(out: Path, as_of: date, with_buyers: bool) -> str:
+    return str(out / f"sums-{as_of}{'-buyers' if with_buyers else ''}")
 
 
 # ---- the ways ------------------------------------------------------------
 
 
 def by_engine(lake: Lake, out: Path, as_of: date, with_buyers: bool, result: str) -> None:
-    """News into tiles, yesterday's state carried on, the wide table."""
+    """News into tiles, and yesterday's wide table carried on."""
     yesterday = as_of - timedelta(days=1)
     if with_buyers:
         aggregate(lake, yesterday)
@@ -212,24 +212,18 @@ def by_engine(lake: Lake, out: Path, as_of: date, with_buyers: bool, result: str
         before = lake.read(SELLER_DAY).filter(F.col("arrival_day") < F.lit(yesterday))
         tiles = before.unionByName(lake.spark.read.format("delta").load(path))
     carry_on(lake, out, tiles, as_of, with_buyers)
-    widen(lake, out, as_of, with_buyers, result)
+    shutil.rmtree(result, ignore_errors=True)
+    # what the day's features are made of is what the next day's are carried on from: one table
+    shutil.copytree(sums_path(out, as_of, with_buyers), result, copy_function=os.link)
 
 
 def carry_on(lake: Lake, out: Path, tiles: DataFrame, as_of: date, with_buyers: bool) -> None:
-    """The state of a day from that of the day before, and what tiles entered and left the windows."""
+    """The wide table of a day from that of the day before, and what tiles entered and left the windows."""
     yesterday = as_of - timedelta(days=1)
-    state = lake.spark.read.parquet(state_path(out, yesterday, with_buyers))
-    new = advance(state, tiles, yesterday, as_of, wanted(with_buyers))
-    with jobs_named(lake.spark, "the state carried on"):
-        new.write.mode("overwrite").parquet(state_path(out, as_of, with_buyers))
-
-
-def widen(lake: Lake, out: Path, as_of: date, with_buyers: bool, result: str) -> None:
-    """The wide table of a day from its state."""
-    now = lake.spark.read.parquet(state_path(out, as_of, with_buyers))
-    with jobs_named(lake.spark, "the wide table"):
-        wide = sums_of(now, lake.read(SELLERS), as_of, wanted(with_buyers))
-        wide.write.mode("overwrite").parquet(result)
+    held = lake.spark.read.parquet(sums_path(out, yesterday, with_buyers))
+    new = advance(held, tiles, lake.read(SELLERS), yesterday, as_of, wanted(with_buyers))
+    with jobs_named(lake.spark, "the wide table carried on"):
+        new.write.mode("overwrite").parquet(sums_path(out, as_of, with_buyers))
 
 
 def _known(lake: Lake, as_of: date) -> DataFrame:
@@ -616,7 +610,7 @@ def prepared(out: Path, ledger: Ledger, cores: int, memory: str, is_closed: bool
     if lake.last_run("ingest") is None:
         _fill_bronze(lake, out, ledger)
     # the last that closing writes
-    last = Path(state_path(out, ledger.last_day + timedelta(days=1), False)) / "_SUCCESS"
+    last = Path(sums_path(out, ledger.last_day + timedelta(days=1), False)) / "_SUCCESS"
     if is_closed and not last.exists():
         close_history(lake, out, ledger)
     return lake

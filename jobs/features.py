@@ -11,7 +11,7 @@ from conf.errors import UserError
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
 from jobs.lakehouse.explain import explain
 from jobs.lakehouse.lake import Lake, Published, Run
-from jobs.lakehouse.window_states import HeldState, newest_state, rows_of, state_at
+from jobs.lakehouse.window_sums import HeldSums, newest_sums, rows_of, sums_at
 from transforms.features import catalogue
 from transforms.features.evaluate import wanted_sums
 from transforms.features.known import (
@@ -25,21 +25,19 @@ from transforms.features.known import (
     known_sellers,
 )
 from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS
-from transforms.tables.gold import SELLER_FEATURES, WINDOW_STATE
-from transforms.tables.measures import MEASURES
-from transforms.windows.advance import sums_of
+from transforms.tables.gold import SELLER_FEATURES, WINDOW_SUMS
 from transforms.windows.asked import EverySeller
 
 
 def features(lake: Lake, as_of: date, mode: str = "advance", again: bool = False) -> Report:
     """Publish the features of every seller known before `as_of`; needs the day before it closed.
 
-    By `advance` they are carried on from the newest day before, over as many days as there are between; where there is
-    none they are swept, as are the sums that this day's state does not have yet. A day that is published stays as it
-    is, unless it is to be worked out `again`: then no state that is held is relied upon.
+    By `advance` their window sums are carried on from the newest day before, over as many days as there are between;
+    where there are none they are swept, as are those that the day's lack. A day that is published stays as it is,
+    unless it is to be worked out `again`: then no sums that are held are relied upon.
     """
     lake.require_closed(as_of)
-    lake.require_as_published(*SILVER, SELLER_FEATURES, WINDOW_STATE)
+    lake.require_as_published(*SILVER, SELLER_FEATURES, WINDOW_SUMS)
     identity = {
         "catalogue": catalogue.digest(),
         "news": lake.news_before(as_of),
@@ -75,7 +73,7 @@ def renewed(lake: Lake, since: date | None = None) -> Report:
     outdated = [run.as_of for run in newest if run is not None and not _is_of_these_values(run)]
     for number, day in enumerate(outdated, 1):
         print(f"features: {day}, {number} of {len(outdated)}", file=sys.stderr)
-        features(lake, day, "sweep" if newest_state(lake, day) is None else "advance")
+        features(lake, day, "sweep" if newest_sums(lake, day) is None else "advance")
     return Report("features", {"days published": len(days), "renewed": len(outdated)}, lines=list(map(str, outdated)))
 
 
@@ -86,23 +84,20 @@ def _is_of_these_values(run: Published) -> bool:
 
 def _advanced(run: Run, silver: Silver, as_of: date, again: bool) -> DataFrame:
     lake, wanted = run.lake, wanted_sums()
-    held = None if again else newest_state(lake, as_of)
+    held = None if again else newest_sums(lake, as_of)
     if held is None:
         _require_history(silver, as_of)
-    states = run.read(WINDOW_STATE)
+    sums = run.read(WINDOW_SUMS)
     run.facts |= {"carried_from": str(held.as_of) if held else ""}
     if held is None or held.as_of < as_of or not held.sums >= set(wanted):
-        rows = state_at(as_of, held, states, silver.tiles, silver.sellers, wanted)
-        held = HeldState(as_of, run.run_id, frozenset(wanted))
-        unwanted = {name: F.lit(None).cast("bigint") for name in MEASURES if name not in rows.columns}
+        rows = sums_at(as_of, held, sums, silver.tiles, silver.sellers, wanted)
+        held = HeldSums(as_of, run.run_id, frozenset(wanted))
         of_slice = {"as_of": F.lit(as_of), "run_id": F.lit(run.run_id)}
-        run.replace(WINDOW_STATE, rows.withColumns(unwanted | of_slice), held.where_with_outdated)
-        states = run.written(WINDOW_STATE)
+        run.replace(WINDOW_SUMS, rows.withColumns(of_slice), held.where_with_outdated)
+        sums = run.written(WINDOW_SUMS)
     run.facts |= held.facts
-    state = rows_of(held, states)
-    profiled = silver.sellers.filter(F.greatest("changed_on", "arrival_day") < F.lit(as_of))
-    sums = sums_of(state, profiled, as_of, wanted)
-    return features_of_sums(sums, silver.since(as_of), EverySeller(as_of), lake.kinds_told())
+    asked = EverySeller(as_of)
+    return features_of_sums(asked.of_days(rows_of(held, sums)), silver.since(as_of), asked, lake.kinds_told())
 
 
 def _from_scratch(run: Run, silver: Silver, as_of: date, mode: str) -> DataFrame:

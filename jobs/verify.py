@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from conf.errors import UserError
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
 from jobs.lakehouse.lake import Lake, Run
-from jobs.lakehouse.window_states import newest_state, rows_of
+from jobs.lakehouse.window_sums import newest_sums, rows_of
 from transforms.features import catalogue
 from transforms.features.catalogue import BY_NAME, CATALOGUE, made_of
 from transforms.features.evaluate import KindsTold, wanted_sums
@@ -28,18 +28,18 @@ from transforms.features.known import (
     known_sellers,
 )
 from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS, SELLERS
-from transforms.tables.gold import SELLER_FEATURES, WINDOW_STATE
+from transforms.tables.gold import SELLER_FEATURES, WINDOW_SUMS
 from transforms.tables.measures import MEASURES
 from transforms.tables.silver import LOAN_BOOK, SELLER_BUYER_DAY, SELLER_ITEM_DAY
 from transforms.tiles.days import AT_THE_DOOR
-from transforms.windows.advance import advance, state_of, sums_of
+from transforms.windows.advance import advance
 from transforms.windows.asked import EverySeller
 from transforms.windows.compare import held_together
 from transforms.windows.rebuild import rebuild
 from transforms.windows.sweep import sweep
 
 DAYS_CARRIED = 30
-"""Where the lake has no state of an earlier day, one is swept as of so many days before and carried on."""
+"""Where the lake has no sums of an earlier day, they are swept as of so many days before and carried on."""
 
 OF_OTHERS_TOO = (SELLER_BUYER_DAY, SELLER_ITEM_DAY, LOAN_BOOK, SELLERS)
 
@@ -56,15 +56,15 @@ class Evidence:
     silver: Silver
     bronze: Bronze
     labels: DataFrame
-    state: DataFrame
+    held: DataFrame
+    """The sums that advance carries on."""
     carried_from: date
     kinds_told: KindsTold
 
     @property
     def sums(self) -> DataFrame:
         """The window sums by advance."""
-        state = advance(self.state, self.silver.tiles, self.carried_from, self.as_of, wanted_sums())
-        return sums_of(state, self.labels, self.as_of, wanted_sums())
+        return advance(self.held, self.silver.tiles, self.labels, self.carried_from, self.as_of, wanted_sums())
 
     def ways(self) -> dict[str, DataFrame]:
         """The features by each way."""
@@ -79,7 +79,7 @@ class Evidence:
 def verify(lake: Lake, as_of: date, sellers: int | None) -> Report:
     """Compare every feature of `sellers` sellers, chosen by a hash of their ids, or of all where it is None."""
     lake.require_closed(as_of)
-    lake.require_as_published(*SILVER, ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS, WINDOW_STATE)
+    lake.require_as_published(*SILVER, ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS, WINDOW_SUMS)
     with lake.run("verify", f"as_of={as_of}", {}, {"as_of": as_of, "sellers": sellers}) as run:
         labels = _labels(run, as_of, sellers).persist()  # all ways start from them
         known, last = labels.agg(F.count(F.lit(1)), F.max(F.xxhash64("seller_id"))).collect()[0]
@@ -166,22 +166,22 @@ def _evidence(run: Run, as_of: date, labels: DataFrame, largest: int | None) -> 
         *(run.read(table) if table in OF_OTHERS_TOO else _ours(run.read(table), largest) for table in SILVER)
     )
     orders, loans, payments = run.read(ORDER_EVENTS), run.read(LOAN_EVENTS), _ours(run.read(PAYMENT_EVENTS), largest)
-    held, wanted = newest_state(lake, as_of - timedelta(days=1)), wanted_sums()
+    held, wanted = newest_sums(lake, as_of - timedelta(days=1)), wanted_sums()
     if held is not None and held.sums >= set(wanted):
         carried_from = held.as_of
-        state = _ours(rows_of(held, run.read(WINDOW_STATE)), largest)
-        how = f"carried on from the state published as of {carried_from}"
+        sums = _ours(rows_of(held, run.read(WINDOW_SUMS)), largest)
+        how = f"carried on from the sums published as of {carried_from}"
     else:
         carried_from = as_of - timedelta(days=DAYS_CARRIED)
         of_then = labels.withColumn("as_of", F.lit(carried_from))
-        state = state_of(sweep(silver.tiles, of_then, wanted), wanted)
-        how = f"carried on from {carried_from}, swept for this as no state is published"
+        sums = sweep(silver.tiles, of_then, wanted)
+        how = f"carried on from {carried_from}, swept for this as no sums are published"
     evidence = Evidence(
         as_of,
         silver,
         Bronze(orders, payments, loans, silver.sellers),
         labels,
-        state,
+        sums,
         carried_from,
         lake.kinds_told(),
     )

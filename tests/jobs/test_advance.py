@@ -17,10 +17,10 @@ from conf.outcome import load_definition
 from jobs import features as features_job
 from jobs.aggregate import aggregate
 from jobs.features import features, renewed
-from jobs.lakehouse import window_states
+from jobs.lakehouse import window_sums
 from jobs.lakehouse.explain import explain
 from jobs.lakehouse.lake import Lake
-from jobs.lakehouse.window_states import HeldState, newest_state
+from jobs.lakehouse.window_sums import HeldSums, newest_sums
 from jobs.training_set import training_set_as_given, training_set_by_cohorts
 from jobs.verify import verify
 from tests.conftest import PROJECT, lake_at
@@ -29,7 +29,7 @@ from tests.oracle.histories import DAYS, FIRST_DAY, random_histories
 from tests.oracle.test_histories import fill_bronze
 from transforms.features import catalogue
 from transforms.features.evaluate import wanted_sums
-from transforms.tables.gold import SELLER_FEATURES, WINDOW_STATE
+from transforms.tables.gold import SELLER_FEATURES, WINDOW_SUMS
 from transforms.tables.ops import RUNS
 from transforms.tables.silver import SELLER_BUYER_DAY, SELLER_DAY, SELLER_ITEM_DAY
 from transforms.tables.table import Table
@@ -78,7 +78,7 @@ def test_days_left_out_are_made_up_for_and_days_one_by_one_are_the_same(
     for days in (1, 2, 3):
         assert features(lake, after(days)).values["carried on from"] == str(after(days - 1))
     assert features(other, after(3)).values["carried on from"] == str(AS_OF)
-    for table in (WINDOW_STATE, SELLER_FEATURES):
+    for table in (WINDOW_SUMS, SELLER_FEATURES):
         assert slice_of(lake, table, after(3)) == slice_of(other, table, after(3)) != []
 
     proof = verify(other, after(3), None)
@@ -96,18 +96,18 @@ def test_days_left_out_are_made_up_for_and_days_one_by_one_are_the_same(
 
 def test_a_new_sum_is_swept_and_the_others_are_carried_on(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     features(lake, AS_OF)
-    full = newest_state(lake, AS_OF)
+    full = newest_sums(lake, AS_OF)
     assert full is not None
     new = {("paid_fen", 90), ("last_buyers", 365)}
-    older = HeldState(full.as_of, full.run_id, full.sums - new)
-    monkeypatch.setattr(features_job, "newest_state", lambda *_: older)
+    older = HeldSums(full.as_of, full.run_id, full.sums - new)
+    monkeypatch.setattr(features_job, "newest_sums", lambda *_: older)
     swept: list[Sequence[tuple[str, int]]] = []
-    real = window_states.sweep
-    monkeypatch.setattr(window_states, "sweep", lambda tiles, of, sums: swept.append(sums) or real(tiles, of, sums))
+    real = window_sums.sweep
+    monkeypatch.setattr(window_sums, "sweep", lambda tiles, of, sums: swept.append(sums) or real(tiles, of, sums))
     features(lake, after(1))
     assert [set(sums) for sums in swept] == [new]
     monkeypatch.undo()
-    held = newest_state(lake, after(1))
+    held = newest_sums(lake, after(1))
     assert held is not None and held.as_of == after(1) and held.sums == set(wanted_sums())
     assert verify(lake, after(1), None).failure == ""
 
@@ -162,7 +162,7 @@ def test_a_feature_added_as_the_documentation_says_comes_to_the_days_of_before_b
 def test_days_of_other_values_are_renewed_with_and_without_a_state_and_no_day_twice(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(window_states, "KEPT_DAYS", 1)
+    monkeypatch.setattr(window_sums, "KEPT_DAYS", 1)
     for days in (0, 1, 2):
         features(lake, after(days))
     before = [slice_of(lake, SELLER_FEATURES, after(days)) for days in (0, 1, 2)]
@@ -232,12 +232,12 @@ def rows_of(lake: Lake, table: Table) -> list[tuple[object, ...]]:
 
 
 def test_states_of_long_ago_are_dropped_and_not_looked_for(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(window_states, "KEPT_DAYS", 1)
+    monkeypatch.setattr(window_sums, "KEPT_DAYS", 1)
     for days in (0, 1, 2):
         features(lake, after(days))
-    held = {row["as_of"] for row in lake.read(WINDOW_STATE).select("as_of").distinct().collect()}
+    held = {row["as_of"] for row in lake.read(WINDOW_SUMS).select("as_of").distinct().collect()}
     assert held == {after(1), after(2)}
-    assert newest_state(lake, after(0)) is None and newest_state(lake, after(1)) is not None
+    assert newest_sums(lake, after(0)) is None and newest_sums(lake, after(1)) is not None
 
 
 def test_what_cannot_be_is_refused_before_work_begins(spark: SparkSession, lake: Lake, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from jobs.aggregate import aggregate
 from jobs.features import features
 from jobs.lakehouse.explain import explain
 from jobs.lakehouse.lake import Lake
-from jobs.lakehouse.window_states import newest_state
+from jobs.lakehouse.window_sums import newest_sums
 from jobs.verify import _labels
 from tests.conftest import lake_at
 from tests.transforms.features import tiny
@@ -86,7 +86,7 @@ def test_a_day_is_worked_out_anew_when_asked_to_and_only_then(lake: Lake) -> Non
     again = features(lake, tiny.AS_OF, again=True)
     after = lake.last_run("features")
     assert before is not None and after is not None and after.run_id != before.run_id
-    assert again.values["carried on from"] is None and after.facts["state"] == after.run_id
+    assert again.values["carried on from"] is None and after.facts["window_sums"] == after.run_id
     slices = lake.read(SELLER_FEATURES).filter(F.col("as_of") == F.lit(tiny.AS_OF))
     told = [
         slices.filter(F.col("run_id") == run.run_id).drop("run_id").orderBy("seller_id").collect()
@@ -98,11 +98,11 @@ def test_a_day_is_worked_out_anew_when_asked_to_and_only_then(lake: Lake) -> Non
 def test_tiles_are_made_anew_where_a_measure_sums_something_else(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     tiles = lake.read(SELLER_DAY).orderBy("seller_id", "event_day", "arrival_day").collect()
     assert aggregate(lake, DAY_BEFORE).lines == ["nothing new to close"]
-    held = newest_state(lake, tiny.AS_OF)
+    held = newest_sums(lake, tiny.AS_OF)
     with monkeypatch.context() as moved:
         moved.setattr(measures, "digests", lambda: {**digests(), "paid_fen": "of another release"})
         assert "tiles made anew" in aggregate(lake, DAY_BEFORE).values
-        now = newest_state(lake, tiny.AS_OF)
+        now = newest_sums(lake, tiny.AS_OF)
     assert held is not None and now is not None
     assert {measure for measure, _ in held.sums - now.sums} == {"paid_fen"}
     assert lake.read(SELLER_DAY).orderBy("seller_id", "event_day", "arrival_day").collect() == tiles

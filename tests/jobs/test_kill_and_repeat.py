@@ -26,12 +26,12 @@ from tests.jobs.test_ingest import SHOP, order, write_orders
 from tests.jobs.test_quarantine import MENDED
 from tests.oracle.ledger import FIRST_DAY, MAPPING, random_ledger, write_deliveries
 from transforms.tables.bronze import DELIVERIES, LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS, QUARANTINE
-from transforms.tables.gold import SELLER_FEATURES, WINDOW_STATE
+from transforms.tables.gold import SELLER_FEATURES, WINDOW_SUMS
 from transforms.tables.silver import SELLER_DAY, SILVER_TABLES
 from transforms.tables.table import Table
 
 BRONZE = (ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS, DELIVERIES, QUARANTINE)
-GOLD = (WINDOW_STATE, SELLER_FEATURES)
+GOLD = (WINDOW_SUMS, SELLER_FEATURES)
 CLOSED = FIRST_DAY + timedelta(days=120)
 TODAY = FIRST_DAY + timedelta(days=900)
 

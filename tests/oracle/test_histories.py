@@ -17,7 +17,7 @@ from transforms.features.feature import column_of
 from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS, SELLERS
 from transforms.tables.silver import SELLER_DAY
 from transforms.tables.table import Table
-from transforms.windows.advance import advance, state_of, sums_of
+from transforms.windows.advance import advance
 from transforms.windows.rebuild import rebuild
 from transforms.windows.sweep import sweep
 
@@ -105,13 +105,13 @@ def test_the_three_ways_and_duckdb_agree(
     assert_same(sweep(tiles, labels, WANTED), wanted, "sweep")
     events = [lake.read(table) for table in (ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS)]
     assert_same(rebuild(*events, labels, WANTED), wanted, "rebuild")
-    state, before = None, None
+    sums, before = None, None
     for as_of in map(day, as_of_days):
         of_day = labels.filter(F.col("as_of") == F.lit(as_of))
-        if state is None or before is None:
-            state = state_of(sweep(tiles, of_day, WANTED), WANTED).localCheckpoint()
+        if sums is None or before is None:
+            sums = sweep(tiles, of_day, WANTED).localCheckpoint()
         else:
-            state = advance(state, tiles, before, as_of, WANTED).localCheckpoint()
-        assert_same(sums_of(state, of_day, as_of, WANTED), known(wanted, [as_of]), f"advance from {before} to {as_of}")
+            sums = advance(sums, tiles, of_day, before, as_of, WANTED).localCheckpoint()
+        assert_same(sums, known(wanted, [as_of]), f"advance from {before} to {as_of}")
         before = as_of
     tiles.unpersist()

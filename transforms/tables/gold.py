@@ -1,6 +1,8 @@
 """Features, labels, scores, decisions and sign-offs."""
 
 from transforms.features.catalogue import CATALOGUE
+from transforms.features.evaluate import wanted_sums
+from transforms.features.feature import EVER, column_of
 from transforms.lending.decide import DECISION_COLUMNS
 from transforms.tables.measures import MEASURES
 from transforms.tables.table import Column, Table
@@ -23,23 +25,27 @@ SELLER_FEATURES = Table(
     keeps_retired=True,
 )
 
-WINDOW_STATE = Table(
-    "gold.window_state",
-    row="one seller and window: its sums as of one day, from which the next day's are made; none where all are 0",
-    key=("seller_id", "as_of", "run_id", "window_days"),
+WINDOW_SUMS = Table(
+    "gold.window_sums",
+    row="one seller known before the as-of day: its sums over windows, from which the next day's are made",
+    key=("seller_id", "as_of", "run_id"),
     columns=(
         _SELLER,
         _AS_OF,
         _RUN,
-        Column("window_days", "int not null", "days of the window, which end before the as-of day; 36500 is ever"),
-        Column("first_day", "date", "first event day known; null but in the window of all days"),
+        Column("first_day", "date", "first event day known; null before any event"),
         *(
-            Column(m.name, "bigint", f"{m.meaning}; summed over the window; null where no feature wants it")
-            for m in MEASURES.values()
+            Column(
+                column_of(name, days),
+                "bigint",
+                f"{MEASURES[name].meaning}; summed over {'all days' if days == EVER else f'{days} days'} before the"
+                " as-of day",
+            )
+            for name, days in wanted_sums()
         ),
     ),
     partitioned_by=("as_of", "run_id"),
-    # a state is read whole: nobody skips in it
+    # sums are read whole: nobody skips in them
     leading=0,
     keeps_retired=True,
 )

@@ -11,8 +11,9 @@ from transforms.features.feature import column_of
 
 ROWS_A_BATCH = 10_000
 
-ROWS_AT_ONCE = 1_000_000
-"""Rows of whole sellers that a task holds together, however large its partition: of the widest some 0.5 GB."""
+BYTES_AT_ONCE = 256 << 20
+"""What a task holds of whole sellers' rows together, however large its partition; working them out takes some thrice
+as much again."""
 
 SLICES = 64
 """Parts that a partition's sellers are put in the order of: a task holds at most one more than it needs."""
@@ -29,15 +30,15 @@ OfSellers = Callable[[pa.Table], Iterator[pa.RecordBatch]]
 def by_sellers(rows: DataFrame, of_sellers: OfSellers, wanted: WindowSums) -> DataFrame:
     """Bring all rows of a seller (seller_id) together, and work out wide rows, some whole sellers at once.
 
-    Columns: seller_id, as_of, first_day and a bigint a wanted sum. What is held in memory are ROWS_AT_ONCE rows and a
-    slice of a partition's sellers, or all rows of one seller where they are more.
+    Columns: seller_id, as_of, first_day and a bigint a wanted sum. What is held in memory are rows of BYTES_AT_ONCE and
+    a slice of a partition's sellers, or all rows of one seller where they are more.
     """
     schema = ", ".join(
         ["seller_id string", "as_of date", "first_day date", *(f"{column_of(m, days)} bigint" for m, days in wanted)]
     )
 
     def of_partition(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for some in whole_slices(batches, ROWS_AT_ONCE):
+        for some in whole_slices(batches, BYTES_AT_ONCE):
             yield from of_sellers(some)
 
     # another hash than that which chose the partition: by that one they would all be in one slice
@@ -45,20 +46,22 @@ def by_sellers(rows: DataFrame, of_sellers: OfSellers, wanted: WindowSums) -> Da
     return sliced.repartition("seller_id").sortWithinPartitions(SLICE).mapInArrow(of_partition, schema)
 
 
-def whole_slices(batches: Iterable[pa.RecordBatch], rows_at_once: int) -> Iterator[pa.Table]:
-    """Batches in the order of their slice, put together to tables of at least so many rows that share no slice."""
+def whole_slices(batches: Iterable[pa.RecordBatch], bytes_at_once: int) -> Iterator[pa.Table]:
+    """Batches in the order of their slice, put together to tables of at least so many bytes that share no slice."""
     held: list[pa.RecordBatch] = []
+    size = 0
     for batch in batches:
         if not batch.num_rows:
             continue
         rest = batch
-        if sum(part.num_rows for part in held) >= rows_at_once:
+        if size >= bytes_at_once:
             last = held[-1].column(SLICE)[-1].as_py()
             end = int(np.searchsorted(batch.column(SLICE).to_numpy(), last, side="right"))
             if end < batch.num_rows:
                 yield pa.Table.from_batches([*held, batch.slice(0, end)])
-                held, rest = [], batch.slice(end)
+                held, size, rest = [], 0, batch.slice(end)
         held.append(rest)
+        size += rest.nbytes
     if held:
         yield pa.Table.from_batches(held)
 
