@@ -3,22 +3,25 @@
     python -m bench.history --out /tmp/history --days 90 --days 400 --days 1826
 
 A lake for each length of history, with as many sellers and as many events a day in all of them. Of the second of two
-days after it is told what Spark says it read: the tiles (all that carrying the window sums on read, less what
-reading those of the day before alone reads; what Delta reads of its own list of files is in it), these sums, and what
+days after it is told what Spark says it read: the tiles (all that carrying the window sums on read, less what reading
+those of the day before and the profiles alone reads), these two, Delta's own lists of the files of its tables, and what
 `aggregate` read for the day's news; beside it the sizes of the files.
 """
 
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import click
+from pyspark.sql import DataFrame
 
 from bench.machine import described, local_path, measured, use_cores
 from bench.refresh import Ledger, carry_on, prepared, require_unused, sums_path
 from bench.report import Row, report
 from jobs.aggregate import aggregate
-from jobs.lakehouse.cost import FORGOTTEN, cost_since, newest_stage
+from jobs.lakehouse.cost import FORGOTTEN, cost_since, newest_stage, stages
 from jobs.lakehouse.lake import Lake
+from transforms.tables.bronze import SELLERS as PROFILES
 from transforms.tables.silver import SELLER_BUYER_DAY, SELLER_DAY, SELLER_ITEM_DAY
 from transforms.tables.table import Table
 
@@ -38,11 +41,31 @@ def of_table(lake: Lake, table: Table) -> float:
     return sum(Path(local_path(file)).stat().st_size for file in files) / MEGABYTE
 
 
-def bytes_read(lake: Lake, stage: int) -> float:
-    told = cost_since(lake.spark, stage)
-    if told[FORGOTTEN]:
+@dataclass(frozen=True)
+class Read:
+    """Megabytes that Spark's stages read: of data, and of what Delta keeps of its tables' files."""
+
+    data: float
+    logs: float
+
+
+def read_since(lake: Lake, stage: int) -> Read:
+    """What was read since a stage. Raises ClickException where Spark does not remember all of it."""
+    if cost_since(lake.spark, stage)[FORGOTTEN]:
         raise click.ClickException("Spark has forgotten stages of what was measured")
-    return told["bytes_read"]
+    read = {True: 0.0, False: 0.0}
+    for each in stages(lake.spark):
+        if each["stageId"] > stage:
+            # Delta names its jobs itself: "Delta: ...: Filtering files for query"
+            read[(each.get("description") or "").startswith("Delta: ")] += each["inputBytes"] / MEGABYTE
+    return Read(read[False], read[True])
+
+
+def reading(lake: Lake, rows: DataFrame) -> float:
+    """Megabytes of data that reading some rows alone reads."""
+    stage = newest_stage(lake.spark)
+    rows.write.format("noop").mode("overwrite").save()
+    return read_since(lake, stage).data
 
 
 def of_a_day(lake: Lake, out: Path, ledger: Ledger) -> dict[str, float]:
@@ -53,19 +76,21 @@ def of_a_day(lake: Lake, out: Path, ledger: Ledger) -> dict[str, float]:
         stage = newest_stage(lake.spark)
         with measured() as of_aggregate:
             aggregate(lake, as_of - timedelta(days=1))
-        by_aggregate = bytes_read(lake, stage)
-        # with the runs and the table's log read before, which are not tiles
+        by_aggregate = read_since(lake, stage)
         before, tiles = sums_path(out, as_of - timedelta(days=1), True), lake.read(SELLER_DAY)
         stage = newest_stage(lake.spark)
         with measured() as of_advance:
             carry_on(lake, out, tiles, as_of, True)
-        by_advance, stage = bytes_read(lake, stage), newest_stage(lake.spark)
-        lake.spark.read.parquet(before).write.format("noop").mode("overwrite").save()
-        by_sums = bytes_read(lake, stage)
+        by_advance = read_since(lake, stage)
+        of_sums = reading(lake, lake.spark.read.parquet(before))
+        of_profiles = reading(lake, lake.read(PROFILES).select("seller_id"))
         told = {
-            "tiles, read": (by_advance - by_sums) / MEGABYTE,
-            "window sums, read": by_sums / MEGABYTE,
-            "aggregate, read": by_aggregate / MEGABYTE,
+            "tiles, read": by_advance.data - of_sums - of_profiles,
+            "window sums, read": of_sums,
+            "profiles, read": of_profiles,
+            "Delta's logs, read by advance": by_advance.logs,
+            "aggregate, read": by_aggregate.data,
+            "Delta's logs, read by aggregate": by_aggregate.logs,
             "tiles": of_table(lake, SELLER_DAY),
             "window sums": on_disk(before, "*.parquet"),
             "pairs": of_table(lake, SELLER_BUYER_DAY),
@@ -109,6 +134,7 @@ def main(days: tuple[int, ...], events_a_day: int, out: Path) -> None:
             times: told[long][name] / told[short][name],
         }
         for name in told[long]
+        if told[short][name]
     ]
     report(out, "history", about + described("pyspark", "delta-spark"), rows, ["what"], [times])
 
