@@ -26,6 +26,9 @@ from transforms.windows.wide import WindowSums, by_sellers, wide_batches
 _NEVER = np.iinfo(np.int32).max
 """The first day of who has had no event."""
 
+_HELD, _PROFILED = -1, -2
+"""In place of a part's number: rows of sums as of the earlier day, and of sellers with a profile."""
+
 
 @dataclass(frozen=True)
 class _Part:
@@ -55,14 +58,14 @@ def advance(
     rows = [
         sums.select(
             "seller_id",
-            F.lit(-1).alias("part"),
+            F.lit(_HELD).alias("part"),
             none.cast("bigint").alias("windows"),
             "first_day",
             held.alias("values"),
         ),
         profiled.select(
             "seller_id",
-            F.lit(-2).alias("part"),
+            F.lit(_PROFILED).alias("part"),
             none.cast("bigint").alias("windows"),
             none.cast("date").alias("first_day"),
             none.cast("array<bigint>").alias("values"),
@@ -135,30 +138,36 @@ def _added(rows: pa.Table, as_of: int, parts: Sequence[_Part], wanted: WindowSum
     encoded = rows.column("seller_id").combine_chunks().dictionary_encode()
     sellers, seller = encoded.dictionary, encoded.indices.to_numpy(zero_copy_only=False)
     part_of, windows = rows.column("part").to_numpy(), rows.column("windows").fill_null(0).to_numpy()
-    lists = rows.column("values").combine_chunks()
-    values, starts = lists.values.fill_null(0).to_numpy(), lists.offsets.to_numpy()[:-1]
     first = np.full(len(sellers), _NEVER, dtype=np.int32)
     np.minimum.at(first, seller, rows.column("first_day").cast(pa.int32()).fill_null(int(_NEVER)).to_numpy())
 
     place_of = {sum_: place for place, sum_ in enumerate(wanted)}
     sums = np.zeros((len(sellers), len(wanted)), dtype=np.int64)
-    held = np.flatnonzero(part_of == -1)
-    sums[seller[held]] = values[starts[held][:, None] + np.arange(len(wanted))]
+    sums[seller[part_of == _HELD]] = _values(rows, part_of == _HELD, len(wanted))
     for number, part in enumerate(parts):
-        ours = np.flatnonzero(part_of == number)
-        ours = ours[np.argsort(seller[ours], kind="stable")]
-        of_tiles = part.sign * values[starts[ours][:, None] + np.arange(len(part.measures))]
+        is_ours = part_of == number
+        of_tiles = _values(rows, is_ours, len(part.measures))
+        # by seller; the values stay where they are, for they are most of what this holds
+        order = np.argsort(seller[is_ours], kind="stable")
+        of_seller, of_windows = seller[is_ours][order], windows[is_ours][order]
         for bit, days in enumerate(part.windows):
-            counts = (windows[ours] >> bit) & 1 == 1
-            if not counts.any():
+            counts = np.flatnonzero((of_windows >> bit) & 1)
+            if not len(counts):
                 continue
-            of_seller = seller[ours][counts]
-            begins = np.flatnonzero(np.r_[True, of_seller[1:] != of_seller[:-1]])
-            names = [(place, name) for place, name in enumerate(part.measures) if (name, days) in place_of]
-            added = np.add.reduceat(of_tiles[counts][:, [place for place, _ in names]], begins, axis=0)
-            sums[np.ix_(of_seller[begins], [place_of[name, days] for _, name in names])] += added
+            changed = of_seller[counts]
+            begins = np.flatnonzero(np.r_[True, changed[1:] != changed[:-1]])
+            pairs = [(at, place_of[name, days]) for at, name in enumerate(part.measures) if (name, days) in place_of]
+            of_tile, of_sums = np.array(pairs).T
+            added = np.add.reduceat(of_tiles[np.ix_(order[counts], of_tile)], begins, axis=0)
+            sums[np.ix_(changed[begins], of_sums)] += part.sign * added
     columns = [np.ascontiguousarray(sums[:, place]) for place in range(len(wanted))]
     yield from wide_batches(sellers, np.full(len(sellers), as_of), first, first != _NEVER, columns)
+
+
+def _values(rows: pa.Table, mask: np.ndarray, width: int) -> np.ndarray:
+    """The values of some rows: a row each, of so many columns."""
+    lists = rows.column("values").filter(pa.array(mask)).combine_chunks()
+    return lists.flatten().fill_null(0).to_numpy().reshape(-1, width)
 
 
 Range = tuple[date, date]

@@ -12,8 +12,8 @@ from transforms.features.feature import column_of
 ROWS_A_BATCH = 10_000
 
 BYTES_AT_ONCE = 256 << 20
-"""What a task holds of whole sellers' rows together, however large its partition; working them out takes some thrice
-as much again."""
+"""What a task holds of whole sellers' rows together, however large its partition; to work their sums out takes up to
+three times as much again."""
 
 SLICES = 64
 """Parts that a partition's sellers are put in the order of: a task holds at most one more than it needs."""
