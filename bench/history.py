@@ -51,14 +51,16 @@ class Read:
 
 def read_since(lake: Lake, stage: int) -> Read:
     """What was read since a stage. Raises ClickException where Spark does not remember all of it."""
-    if cost_since(lake.spark, stage)[FORGOTTEN]:
+    told = cost_since(lake.spark, stage)
+    if told[FORGOTTEN]:
         raise click.ClickException("Spark has forgotten stages of what was measured")
-    read = {True: 0.0, False: 0.0}
-    for each in stages(lake.spark):
-        if each["stageId"] > stage:
-            # Delta names its jobs itself: "Delta: ...: Filtering files for query"
-            read[(each.get("description") or "").startswith("Delta: ")] += each["inputBytes"] / MEGABYTE
-    return Read(read[False], read[True])
+    # Delta names its jobs itself: "Delta: ...: Filtering files for query"
+    logs = sum(
+        each["inputBytes"]
+        for each in stages(lake.spark)
+        if each["stageId"] > stage and (each.get("description") or "").startswith("Delta: ")
+    )
+    return Read((told["bytes_read"] - logs) / MEGABYTE, logs / MEGABYTE)
 
 
 def reading(lake: Lake, rows: DataFrame) -> float:
@@ -77,6 +79,7 @@ def of_a_day(lake: Lake, out: Path, ledger: Ledger) -> dict[str, float]:
         with measured() as of_aggregate:
             aggregate(lake, as_of - timedelta(days=1))
         by_aggregate = read_since(lake, stage)
+        # with the list of runs read before, which is not tiles
         before, tiles = sums_path(out, as_of - timedelta(days=1), True), lake.read(SELLER_DAY)
         stage = newest_stage(lake.spark)
         with measured() as of_advance:

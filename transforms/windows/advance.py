@@ -29,6 +29,9 @@ _NEVER = np.iinfo(np.int32).max
 _HELD, _PROFILED = -1, -2
 """In place of a part's number: rows of sums as of the earlier day, and of sellers with a profile."""
 
+Windows = Mapping[int, tuple[str, ...]]
+"""The measures that each window's sums are wanted of."""
+
 
 @dataclass(frozen=True)
 class _Part:
@@ -81,18 +84,20 @@ def advance(
     return by_sellers(reduce(DataFrame.unionByName, rows), added, wanted)
 
 
-def _windows_of(wanted: WindowSums) -> Mapping[int, tuple[str, ...]]:
-    """The windows, and the measures that each one's sums are wanted of."""
+def _windows_of(wanted: WindowSums) -> Windows:
     return {
         days: tuple(sorted(name for name, length in wanted if length == days))
         for days in sorted({days for _, days in wanted})
     }
 
 
-def _entering(
-    tiles: DataFrame, since: date, as_of: date, windows: Mapping[int, tuple[str, ...]]
-) -> Iterator[tuple[_Part, DataFrame]]:
-    part = _Part(tuple(windows), tuple(sorted(set().union(*windows.values()))), 1)
+def _measures_of(windows: Windows) -> tuple[str, ...]:
+    """The measures of any of the windows."""
+    return tuple(sorted(set().union(*windows.values())))
+
+
+def _entering(tiles: DataFrame, since: date, as_of: date, windows: Windows) -> Iterator[tuple[_Part, DataFrame]]:
+    part = _Part(tuple(windows), _measures_of(windows), 1)
     # asked for apart: one condition over a partition and a column of the data would read every file
     on_time = tiles.filter(~F.col("is_back_dated") & _in_months([(since, as_of)]) & _in_days([(since, as_of)]))
     arrived = (F.col("arrival_day") >= F.lit(since)) & (F.col("arrival_day") < F.lit(as_of))
@@ -100,9 +105,7 @@ def _entering(
         yield part, _marked(rows, part, lambda days: F.date_diff(F.lit(as_of), F.col("event_day")) <= days)
 
 
-def _leaving(
-    tiles: DataFrame, since: date, as_of: date, windows: Mapping[int, tuple[str, ...]]
-) -> Iterator[tuple[_Part, DataFrame]]:
+def _leaving(tiles: DataFrame, since: date, as_of: date, windows: Windows) -> Iterator[tuple[_Part, DataFrame]]:
     finite = {days: names for days, names in windows.items() if days != EVER}
     was_known = F.col("arrival_day") < F.lit(since)
     age_now, age_then = (F.date_diff(F.lit(day), F.col("event_day")) for day in (as_of, since))
@@ -117,8 +120,7 @@ def _leaving(
         alike = tuple(days for days, of_window in finite.items() if of_window == names)
         yield left(tiles.filter(~F.col("is_back_dated")), _Part(alike, names, -1))
     if finite:
-        names = tuple(sorted(set().union(*finite.values())))
-        yield left(tiles.filter(F.col("is_back_dated")), _Part(tuple(finite), names, -1))
+        yield left(tiles.filter(F.col("is_back_dated")), _Part(tuple(finite), _measures_of(finite), -1))
 
 
 def _marked(rows: DataFrame, part: _Part, counts: Callable[[int], Column]) -> DataFrame:
@@ -143,7 +145,8 @@ def _added(rows: pa.Table, as_of: int, parts: Sequence[_Part], wanted: WindowSum
 
     place_of = {sum_: place for place, sum_ in enumerate(wanted)}
     sums = np.zeros((len(sellers), len(wanted)), dtype=np.int64)
-    sums[seller[part_of == _HELD]] = _values(rows, part_of == _HELD, len(wanted))
+    is_held = part_of == _HELD
+    sums[seller[is_held]] = _values(rows, is_held, len(wanted))
     for number, part in enumerate(parts):
         is_ours = part_of == number
         of_tiles = _values(rows, is_ours, len(part.measures))
