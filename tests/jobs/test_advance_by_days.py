@@ -13,12 +13,7 @@ import yaml
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from conf.source import load_source
-from conf.world import load_world
-from jobs.aggregate import aggregate
-from jobs.ingest import ingest
 from jobs.lakehouse.lake import Lake
-from jobs.simulate import simulate
 from jobs.verify import verify
 from tests.conftest import PROJECT, lake_at
 from tests.jobs.test_invoices import INVOICES
@@ -30,18 +25,24 @@ from transforms.windows.asked import Chosen
 from transforms.windows.compare import held_together
 
 DAYS = 60
-TODAY = date(2026, 1, 1)
 LAST_INVOICE = date(2020, 2, 29)
 
 pytestmark = pytest.mark.full
 
 
-def day_by_day(folder: Path, days: Sequence[date]) -> None:
-    """Close each of the days before by itself and advance to it, in one process with the settings of a user's.
+def days_until(last: date) -> list[date]:
+    return [last - timedelta(days=number) for number in reversed(range(DAYS))]
 
-    That of the tests has nothing compiled, which of sixty days makes an hour.
+
+def day_by_day(folder: Path, first_steps: Sequence[Sequence[str]], last: date) -> None:
+    """Take a ledger in, then close each arrival day by itself and advance to the next, up to `last`.
+
+    In one process with the settings of a user's: that of the tests has nothing compiled, which makes an hour of it.
     """
-    steps = [f"aggregate --through {as_of - timedelta(days=1)} then features --as-of {as_of}".split() for as_of in days]
+    days = days_until(last)
+    steps = [*first_steps, f"aggregate --through {days[0] - timedelta(days=2)}".split()]
+    for as_of in days:
+        steps += f"aggregate --through {as_of - timedelta(days=1)}".split(), f"features --as-of {as_of}".split()
     words = list(chain.from_iterable(["then", *step] for step in steps))[1:]
     told = {name: value for name, value in environment(folder).items() if name != "SELLER_CREDIT_SPARK__CONFIG"}
     command = [sys.executable, "-m", "jobs.cli", *words]
@@ -49,13 +50,9 @@ def day_by_day(folder: Path, days: Sequence[date]) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def same_by_days(folder: Path, lake: Lake, last: date, sellers: int) -> None:
-    """Advance to `last` day by day, each arrival day closed on its own, and compare; of more than so many sellers."""
-    days = [last - timedelta(days=number) for number in reversed(range(DAYS))]
-    aggregate(lake, days[0] - timedelta(days=1))
-    day_by_day(folder, days)
-    # nothing was read of the lake since the other process wrote it
-    lake = lake_at(lake.spark, folder)
+def same_by_days(lake: Lake, last: date, sellers: int) -> None:
+    """What was published day by day is what the sweep gives for all of the days; of more than so many sellers."""
+    days = days_until(last)
     carried = {run.as_of: run.facts["carried_from"] for run in lake.runs() if run.step == "features"}
     assert carried == {day: str(day - timedelta(days=1)) if day != days[0] else "" for day in days}
     silver = Silver(*map(lake.read, SILVER))
@@ -79,11 +76,11 @@ def test_the_last_sixty_days_of_a_simulated_world(spark: SparkSession, tmp_path:
     world = yaml.safe_load((PROJECT / "conf" / "worlds" / "demo.yml").read_text())
     world |= {"sellers": 40, "days": 500, "name": "sixty_days"}
     (tmp_path / "world.yml").write_text(yaml.safe_dump(world))
-    simulate(spark, load_world(str(tmp_path / "world.yml")), str(tmp_path / "world"))
-    lake = lake_at(spark, tmp_path)
-    ingest(lake, load_source("marketplace"), str(tmp_path / "world" / "deliveries"), None, TODAY)
-    first = date.fromisoformat(str(world["first_day"]))
-    same_by_days(tmp_path, lake, first + timedelta(days=499), 8)
+    last = date.fromisoformat(str(world["first_day"])) + timedelta(days=499)
+    simulated = ["simulate", "--world", "world.yml", "--out", "world"]
+    taken_in = ["ingest", "--source", "marketplace", "--input", "world/deliveries"]
+    day_by_day(tmp_path, [simulated, taken_in], last)
+    same_by_days(lake_at(spark, tmp_path), last, 8)
 
 
 @pytest.mark.skipif(not (INVOICES / "invoices.parquet").is_file(), reason=f"the public invoices are not in {INVOICES}")
@@ -91,6 +88,5 @@ def test_the_last_sixty_days_of_real_invoices(spark: SparkSession, tmp_path: Pat
     (tmp_path / "in").mkdir()
     for name in ("invoices.parquet", "enterprises.csv"):
         shutil.copy(INVOICES / name, tmp_path / "in" / name)
-    lake = lake_at(spark, tmp_path)
-    ingest(lake, load_source("vat_invoices"), str(tmp_path / "in"), None, TODAY)
-    same_by_days(tmp_path, lake, LAST_INVOICE, 350)
+    day_by_day(tmp_path, [["ingest", "--source", "vat_invoices", "--input", "in"]], LAST_INVOICE)
+    same_by_days(lake_at(spark, tmp_path), LAST_INVOICE, 350)

@@ -21,7 +21,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from transforms.features.feature import EVER, column_of
-from transforms.windows.wide import WindowSums, by_sellers, wide_batches
+from transforms.windows.wide import WindowSums, by_sellers, values_of, wide_batches
 
 _NEVER = np.iinfo(np.int32).max
 """The first day of who has had no event."""
@@ -146,10 +146,11 @@ def _added(rows: pa.Table, as_of: int, parts: Sequence[_Part], wanted: WindowSum
     place_of = {sum_: place for place, sum_ in enumerate(wanted)}
     sums = np.zeros((len(sellers), len(wanted)), dtype=np.int64)
     is_held = part_of == _HELD
-    sums[seller[is_held]] = _values(rows, is_held, len(wanted))
+    arrays = rows.column("values")
+    sums[seller[is_held]] = values_of(arrays.filter(pa.array(is_held)), len(wanted))
     for number, part in enumerate(parts):
         is_ours = part_of == number
-        of_tiles = _values(rows, is_ours, len(part.measures))
+        of_tiles = values_of(arrays.filter(pa.array(is_ours)), len(part.measures))
         # by seller; the values stay where they are, for they are most of what this holds
         order = np.argsort(seller[is_ours], kind="stable")
         of_seller, of_windows = seller[is_ours][order], windows[is_ours][order]
@@ -165,12 +166,6 @@ def _added(rows: pa.Table, as_of: int, parts: Sequence[_Part], wanted: WindowSum
             sums[np.ix_(changed[begins], of_sums)] += part.sign * added
     columns = [np.ascontiguousarray(sums[:, place]) for place in range(len(wanted))]
     yield from wide_batches(sellers, np.full(len(sellers), as_of), first, first != _NEVER, columns)
-
-
-def _values(rows: pa.Table, mask: np.ndarray, width: int) -> np.ndarray:
-    """The values of some rows: a row each, of so many columns."""
-    lists = rows.column("values").filter(pa.array(mask)).combine_chunks()
-    return lists.flatten().fill_null(0).to_numpy().reshape(-1, width)
 
 
 Range = tuple[date, date]
