@@ -26,6 +26,7 @@ from typing import Any, cast
 
 import click
 import duckdb
+from delta.tables import DeltaTable
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -34,12 +35,14 @@ from bench.report import Row, report
 from conf.settings import Settings, load_settings
 from jobs.aggregate import aggregate
 from jobs.lakehouse.cost import newest_stage
-from jobs.lakehouse.lake import Lake, jobs_named
+from jobs.lakehouse.lake import Lake, jobs_named, session_settings
 from jobs.lakehouse.session import spark_session
 from transforms.features.feature import column_of
 from transforms.features.known import known_sellers
 from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS, SELLERS
+from transforms.tables.gold import WINDOW_SUMS
 from transforms.tables.measures import MEASURES
+from transforms.tables.ops import RUNS
 from transforms.tables.silver import SELLER_DAY
 from transforms.tiles.days import in_event_order, seller_days
 from transforms.windows.advance import advance
@@ -156,7 +159,8 @@ def close_history(lake: Lake, out: Path, ledger: Ledger) -> None:
         sums = wanted(with_buyers)
         if not (Path(sums_path(out, as_of, with_buyers)) / "_SUCCESS").exists():
             swept = sweep(lake.read(SELLER_DAY), labels, sums)
-            swept.write.mode("overwrite").parquet(sums_path(out, as_of, with_buyers))
+            with session_settings(lake.spark, WINDOW_SUMS.file_options):
+                swept.write.mode("overwrite").parquet(sums_path(out, as_of, with_buyers))
 
 
 def _fill_bronze(lake: Lake, out: Path, ledger: Ledger) -> None:
@@ -207,7 +211,8 @@ def by_engine(lake: Lake, out: Path, as_of: date, with_buyers: bool, result: str
         none = lake.read(SELLER_DAY).limit(0)
         of_day = seller_days(news, lake.read(PAYMENT_EVENTS).limit(0), lake.read(LOAN_EVENTS).limit(0), none)
         path = str(out / f"tiles-{as_of}")
-        with jobs_named(lake.spark, "tiles without buyers"):
+        options = SELLER_DAY.file_options
+        with jobs_named(lake.spark, "tiles without buyers"), session_settings(lake.spark, options):
             in_event_order(of_day).write.format("delta").mode("overwrite").save(path)
         before = lake.read(SELLER_DAY).filter(F.col("arrival_day") < F.lit(yesterday))
         tiles = before.unionByName(lake.spark.read.format("delta").load(path))
@@ -222,7 +227,8 @@ def carry_on(lake: Lake, out: Path, tiles: DataFrame, as_of: date, with_buyers: 
     yesterday = as_of - timedelta(days=1)
     held = lake.spark.read.parquet(sums_path(out, yesterday, with_buyers))
     new = advance(held, tiles, lake.read(SELLERS), yesterday, as_of, wanted(with_buyers))
-    with jobs_named(lake.spark, "the wide table carried on"):
+    options = WINDOW_SUMS.file_options
+    with jobs_named(lake.spark, "the wide table carried on"), session_settings(lake.spark, options):
         new.write.mode("overwrite").parquet(sums_path(out, as_of, with_buyers))
 
 
@@ -542,6 +548,7 @@ def _kind(cost: Cost) -> tuple[bool, bool, str]:
 @click.option("--profile", "is_profile", is_flag=True, help="Warm, the engine and DuckDB alone: where seconds go.")
 @click.option("--polars/--no-polars", default=True, help="Also Polars: 13 GB with 10^8 events, beside the one JVM.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="New folder; the lake lies there.")
+@click.option("--again", is_flag=True, help="Take a lake whose days were measured back to before them.")
 @click.option("--only", help="Run one way once, in this lake: what a cold run does.")
 @click.option("--buyers", is_flag=True, help="With --only: with buyers.")
 def main(
@@ -556,6 +563,7 @@ def main(
     is_profile: bool,
     polars: bool,
     out: Path,
+    again: bool,
     only: str | None,
     buyers: bool,
 ) -> None:
@@ -573,6 +581,8 @@ def main(
         return
     ledger = Ledger(events, days, sellers or max(events // 500, 100), skewed)
     lake = prepared(out, ledger, cores, memory)
+    if again:
+        lake = taken_back(lake, out, ledger)
     require_unused(lake, ledger)
     costs: list[Cost] = []
     ways = [way for way in (PROFILED if is_profile else WAYS) if polars or way != "Polars"]
@@ -620,7 +630,22 @@ def require_unused(lake: Lake, ledger: Ledger) -> None:
     """Raise UsageError where the days to be measured are closed already: the engine would find nothing to do."""
     closed = lake.closed_through()
     if closed is not None and closed > ledger.last_day:
-        raise click.UsageError(f"{lake.root}: its days were measured before: give a new folder as --out")
+        raise click.UsageError(f"{lake.root}: its days were measured before: give a new folder as --out, or --again")
+
+
+def taken_back(lake: Lake, out: Path, ledger: Ledger) -> Lake:
+    """The lake as it was when its history was closed: runs published later are as those that died before they were.
+
+    The first step that writes takes their rows off.
+    """
+    closing = next(run for run in lake.runs() if run.facts.get("closed_through") == str(ledger.last_day))
+    runs = DeltaTable.forPath(lake.spark, lake.path(RUNS))
+    versions = sorted(row["version"] for row in runs.history().select("version").collect())
+    is_there = (not lake.read_version(RUNS, v).filter(F.col("run_id") == closing.run_id).isEmpty() for v in versions)
+    runs.restoreToVersion(next(v for v, there in zip(versions, is_there, strict=True) if there))
+    for left in out.glob("tiles-*"):
+        shutil.rmtree(left)
+    return Lake(lake.spark, lake.settings)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
@@ -372,26 +372,27 @@ class Run:
         writer = writer.mode("append" if where is None else "overwrite")
         if where not in (None, EVERY_ROW):
             writer = writer.option("replaceWhere", where)
-        with jobs_named(self.lake.spark, f"{self.step} {self.slice}: {table.name}"):
+        with (
+            jobs_named(self.lake.spark, f"{self.step} {self.slice}: {table.name}"),
+            session_settings(self.lake.spark, table.file_options),
+        ):
             writer.save(self.lake.path(table))
         self._note(table, where or self.slice)
         failpoint(f"{self.step}:after:{table.name}")
 
     def compact(self, table: Table, where: str, order: str) -> None:
         """Put the files of some partitions together, in the order of a column; no row changes."""
-        with self._signed(), jobs_named(self.lake.spark, f"{self.step}: files of {table.name} put together"):
+        with (
+            self._signed(),
+            jobs_named(self.lake.spark, f"{self.step}: files of {table.name} put together"),
+            session_settings(self.lake.spark, table.file_options),
+        ):
             DeltaTable.forPath(self.lake.spark, self.lake.path(table)).optimize().where(where).executeZOrderBy(order)
         self._note(table, f"{_COMPACTED}{where}")
 
-    @contextmanager
-    def _signed(self) -> Iterator[None]:
+    def _signed(self) -> AbstractContextManager[None]:
         """Commits that are no writes bear the run's id too, as a write does by an option."""
-        key = "spark.databricks.delta.commitInfo.userMetadata"
-        self.lake.spark.conf.set(key, self.run_id)
-        try:
-            yield
-        finally:
-            self.lake.spark.conf.unset(key)
+        return session_settings(self.lake.spark, {"spark.databricks.delta.commitInfo.userMetadata": self.run_id})
 
     def _note(self, table: Table, slice_: str) -> None:
         newest = self.lake._commits(table).newest()
@@ -475,6 +476,18 @@ class Run:
         rows.write.format("delta").mode("append").save(lake.path(RUNS))
         lake._runs = None
         failpoint(f"{self.step}:after:publish")
+
+
+@contextmanager
+def session_settings(spark: SparkSession, settings: Mapping[str, str]) -> Iterator[None]:
+    """Let the session have some settings for the time of a block, that it does not have otherwise."""
+    for key, value in settings.items():
+        spark.conf.set(key, value)
+    try:
+        yield
+    finally:
+        for key in settings:
+            spark.conf.unset(key)
 
 
 @contextmanager

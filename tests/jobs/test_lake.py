@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from delta.tables import DeltaTable
 from pyspark.sql import functions as F
@@ -17,6 +18,8 @@ from jobs.lakehouse.cost import FORGOTTEN, LARGEST_TASK, cost_since, newest_stag
 from jobs.lakehouse.lake import Lake, schema_of
 from jobs.status import cost
 from transforms.tables.bronze import DELIVERIES
+from transforms.tables.gold import WINDOW_SUMS
+from transforms.tables.table import Table
 
 
 def test_a_run_that_appends_nothing_wrote_nothing(lake: Lake) -> None:
@@ -29,6 +32,33 @@ def test_a_run_that_appends_nothing_wrote_nothing(lake: Lake) -> None:
     assert lake.read(DELIVERIES).count() == 1
     peaks = [run.peak_memory_bytes for run in lake.runs()]
     assert peaks[0] is not None and peaks[0] > 100_000_000
+
+
+def encodings(lake: Lake, table: Table, column: str) -> set[str]:
+    file = max(Path(lake.path(table)).rglob("part-*.parquet"), key=lambda path: path.stat().st_size)
+    of_group = pq.ParquetFile(file).metadata.row_group(0)
+    (found,) = (of_group.column(i) for i in range(of_group.num_columns) if of_group.column(i).path_in_schema == column)
+    return set(found.encodings)
+
+
+def test_numbers_are_kept_as_differences_in_tables_of_numbers_alone(lake: Lake) -> None:
+    sums = lake.spark.range(3).select(
+        *(
+            F.lit(None).cast(c.type).alias(c.name)
+            for c in WINDOW_SUMS
+            if c.name not in ("seller_id", "as_of", "run_id")
+        ),
+        F.lit("S1").alias("seller_id"),
+        F.lit(date(2024, 3, 5)).alias("as_of"),
+        F.lit("features-1").alias("run_id"),
+    )
+    row = ("shop/a@0", "shop", "a", "0", 1, 2, 2, 0, 0, None, None)
+    with lake.run("features", "as_of=2024-03-05", {}, {}) as run:
+        run.append(WINDOW_SUMS, sums)
+        run.append(DELIVERIES, lake.spark.createDataFrame([row], schema_of(DELIVERIES)))
+        run.publish()
+    assert "DELTA_BINARY_PACKED" in encodings(lake, WINDOW_SUMS, "active_days_90d")
+    assert "DELTA_BINARY_PACKED" not in encodings(lake, DELIVERIES, "records_in")
 
 
 def test_what_sources_tell_is_told_from_their_first_load_on(lake: Lake) -> None:

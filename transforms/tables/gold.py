@@ -47,6 +47,7 @@ WINDOW_SUMS = Table(
     partitioned_by=("as_of", "run_id"),
     # sums are read whole: nobody skips in them
     leading=0,
+    is_of_numbers=True,
     keeps_retired=True,
 )
 

@@ -22,6 +22,7 @@ SELLER_DAY = Table(
         "known_after_it_happened": "arrival_day >= event_day",
         "back_dated_when_late": "is_back_dated = (arrival_day > event_day)",
     },
+    is_of_numbers=True,
 )
 
 SELLER_BUYER_DAY = Table(
