@@ -23,8 +23,8 @@ def sweep(tiles: DataFrame, labels: DataFrame, wanted: WindowSums) -> DataFrame:
     """Sum the measures of `tiles` (silver.seller_day) over windows before each label's as-of day.
 
     `labels` has a row a (seller_id, as_of), none twice. One row a label: seller_id, as_of, first_day (the first event
-    day known then, null before any event) and a bigint column a wanted sum. All tiles and labels of a seller meet in
-    one partition, which is held in memory.
+    day known then, null before any event) and a bigint column a wanted sum. All tiles and labels of a seller are
+    held in memory together.
     """
     measures = sorted({measure for measure, _ in wanted})
     none = F.lit(None)
