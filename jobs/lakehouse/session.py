@@ -29,8 +29,8 @@ def spark_session(settings: Settings) -> SparkSession:
     spark = builder.getOrCreate()
     # days are computed from UTC stamps by an explicit zone: a session in another zone would shift plain dates
     spark.conf.set("spark.sql.session.timeZone", "UTC")
-    # below it Spark adds up the bytes of a whole batch before each row that it sends to Python: half of the processor
-    # seconds of a sweep. A batch ends by its number of rows
+    # with a lower limit Spark adds up the bytes of all of a batch before each row that it sends to Python: half of the
+    # processor seconds of a sweep. A batch ends by its number of rows
     spark.conf.set("spark.sql.execution.arrow.maxBytesPerBatch", str(2**31 - 1))
     if "DeltaSparkSessionExtension" not in (spark.conf.get("spark.sql.extensions", "") or ""):
         raise UserError(
