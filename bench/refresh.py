@@ -641,8 +641,8 @@ def taken_back(lake: Lake, out: Path, ledger: Ledger) -> Lake:
     closing = next(run for run in lake.runs() if run.facts.get("closed_through") == str(ledger.last_day))
     runs = DeltaTable.forPath(lake.spark, lake.path(RUNS))
     versions = sorted(row["version"] for row in runs.history().select("version").collect())
-    is_there = (not lake.read_version(RUNS, v).filter(F.col("run_id") == closing.run_id).isEmpty() for v in versions)
-    runs.restoreToVersion(next(v for v, there in zip(versions, is_there, strict=True) if there))
+    is_closing = F.col("run_id") == closing.run_id
+    runs.restoreToVersion(next(v for v in versions if not lake.read_version(RUNS, v).filter(is_closing).isEmpty()))
     for left in out.glob("tiles-*"):
         shutil.rmtree(left)
     return Lake(lake.spark, lake.settings)

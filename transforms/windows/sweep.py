@@ -60,7 +60,7 @@ def _swept(rows: pa.Table, measures: Sequence[str], wanted: WindowSums) -> Itera
     on_time, late = np.flatnonzero(~is_late), np.flatnonzero(is_late)
     on_time = on_time[np.argsort(tile_key[on_time], kind="stable")]
     late = late[np.argsort(start_key[late], kind="stable")]
-    on_time_key = tile_key[on_time]
+    on_time_key, late_key, late_start = tile_key[on_time], tile_key[late], start_key[late]
     to_day = np.searchsorted(on_time_key, label_key, side="left")
     totals = [_running(of_measure) for of_measure in values.take(on_time, axis=0).T]
     so_far = [total[to_day] for total in totals]
@@ -70,8 +70,8 @@ def _swept(rows: pa.Table, measures: Sequence[str], wanted: WindowSums) -> Itera
     for days in sorted({days for _, days in wanted}):
         from_day = np.searchsorted(on_time_key, np.maximum(label_key - days, base), side="left")
         # a tile that arrived after its window had closed never entered: taking it off again is the classic error
-        ever = late[start_key[late] <= tile_key[late] + days]
-        ends = np.concatenate((start_key[ever], tile_key[ever] + days + 1))
+        ever = np.flatnonzero(late_start <= late_key + days)
+        ends = np.concatenate((late_start[ever], late_key[ever] + days + 1))
         order = np.argsort(ends, kind="stable")
         # what entered has left before the next seller's days begin, so that every seller starts from 0
         to_end = np.searchsorted(ends[order], label_key, side="right")
@@ -79,9 +79,9 @@ def _swept(rows: pa.Table, measures: Sequence[str], wanted: WindowSums) -> Itera
             if (measure, days) in asked:
                 sums[measure, days] = so_far[place] - totals[place][from_day]
                 if len(ever):
-                    changes = values[ever, place]
+                    changes = values[late[ever], place]
                     sums[measure, days] += _running(np.concatenate((changes, -changes))[order])[to_end]
-    first = _first_days(on_time_key, to_day, start_key[late], tile_key[late], label_key, base)
+    first = _first_days(on_time_key, to_day, late_start, late_key, label_key, base)
     names = sellers.dictionary.take(pa.array(base // _SPAN))
     yield from wide_batches(names, label_key - base, first, first >= 0, [sums[sum_] for sum_ in wanted])
 
@@ -93,7 +93,7 @@ def _running(values: np.ndarray) -> np.ndarray:
 def _first_days(
     on_time_key: np.ndarray,
     to_day: np.ndarray,
-    late_start_key: np.ndarray,
+    late_start: np.ndarray,
     late_key: np.ndarray,
     label_key: np.ndarray,
     base: np.ndarray,
@@ -108,8 +108,8 @@ def _first_days(
         # later sellers' values are lower by a span, so that a running minimum never looks across sellers
         seller = late_key // _SPAN * _SPAN
         lowest = np.minimum.accumulate(late_key - 2 * seller)
-        known_from = np.searchsorted(late_start_key, base, side="left")
-        known_to = np.searchsorted(late_start_key, label_key, side="right")
+        known_from = np.searchsorted(late_start, base, side="left")
+        known_to = np.searchsorted(late_start, label_key, side="right")
         has_late = known_to > known_from
         first[has_late] = np.minimum(first[has_late], lowest[known_to[has_late] - 1] + 2 * base[has_late])
     return np.where(first == none, -1, first - base)
