@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from transforms.arrow import array_of, numbers_of
 from transforms.windows.asked import Asked, EverySeller
 
 LINKING = ("owner_id", "payout_account_id", "device_id")
@@ -77,17 +78,16 @@ def _connected(links: pa.Table) -> pa.Table:
     # numbered in the order of their ids, so that the smallest number of a group is its smallest id
     in_order = pc.sort_indices(encoded.dictionary)
     number = np.empty(len(in_order), dtype=np.int64)
-    number[in_order.to_numpy()] = np.arange(len(in_order))
-    left, right = np.split(number[encoded.indices.to_numpy(zero_copy_only=False)], 2)
+    number[numbers_of(in_order)] = np.arange(len(in_order))
+    left, right = np.split(number[numbers_of(encoded.indices)], 2)
     root = smallest_reachable(len(in_order), left, right)
     ids = encoded.dictionary.take(in_order)
-    day = links.column("as_of")[0].as_py()
     return pa.table(
         {
-            "as_of": pa.array([day], pa.date32()).take(pa.array(np.zeros(len(ids), dtype=np.int64))),
+            "as_of": links.column("as_of").take(array_of(np.zeros(len(ids), dtype=np.int64))),
             "seller_id": ids,
-            "group_id": ids.take(pa.array(root)),
-            "members": pa.array(np.bincount(root, minlength=len(ids))[root]),
+            "group_id": ids.take(array_of(root)),
+            "members": array_of(np.bincount(root, minlength=len(ids))[root]),
         }
     )
 

@@ -5,7 +5,7 @@ the 1 moves: -1 at the old day, +1 at the new, both with the arrival day of the 
 never changed. First days give new buyers, second newest orders the buyers with two or more.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from transforms.arrow import array_of, days_of, numbers_of
 from transforms.tables.silver import SELLER_BUYER_DAY
 
 PAIR = ("seller_id", "buyer_id")
@@ -104,7 +105,7 @@ def _pair_starts(rows: pa.Table) -> Longs:
     """Where each pair's rows begin: rows are in the order of their pairs."""
     begins = np.ones(rows.num_rows, dtype=bool)
     differs = [
-        pc.not_equal(column.slice(1), column.slice(0, rows.num_rows - 1)).to_numpy() for column in rows.columns[:2]
+        numbers_of(pc.not_equal(column.slice(1), column.slice(0, rows.num_rows - 1))) for column in rows.columns[:2]
     ]
     begins[1:] = differs[0] | differs[1]
     return np.flatnonzero(begins)
@@ -119,8 +120,9 @@ def _changes(rows: pa.Table, starts: Longs) -> Iterator[pa.RecordBatch]:
     """
     if not rows.num_rows:
         return
-    day, arrival = (rows.column(name).cast(pa.int32()).to_numpy() for name in ("event_day", "arrival_day"))
-    orders, is_news = rows.column("orders").to_numpy(), rows.column("is_news").to_numpy()
+    day, arrival, orders, is_news = (
+        numbers_of(rows.column(name)) for name in ("event_day", "arrival_day", "orders", "is_news")
+    )
     pair = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, rows.num_rows)))
     place = np.arange(rows.num_rows) - starts[pair]
     follows = place > 0
@@ -145,47 +147,56 @@ def _changes(rows: pa.Table, starts: Longs) -> Iterator[pa.RecordBatch]:
         ]
     )
     measures = (first_buyers, last_buyers, second_last_buyers)
-    columns = [
-        rows.column("seller_id").take(pa.array(of_row)).combine_chunks(),
-        *(pa.array(days.astype(np.int32)).cast(pa.date32()) for days in (on_day, arrival[of_row])),
-        *(pa.array(values.astype(np.int64)) for values in measures),
-    ]
-    yield pa.RecordBatch.from_arrays(columns, names=_NAMES)
+    yield _told(rows, of_row, on_day, arrival[of_row], measures)
     if odd_pairs.any():
-        yield folded(rows.filter(pa.array(odd_pairs[pair])))
+        yield folded(rows.filter(array_of(odd_pairs[pair])))
 
 
 def folded(pair_days: pa.Table) -> pa.RecordBatch:
     """What `fold` gives, arrival by arrival: whatever came late, was taken back, or came with other days."""
-    rows = zip(*(column.to_pylist() for column in pair_days.columns), strict=True)
-    out: list[tuple[object, ...]] = []
-    for (seller, _), pair in groupby(rows, key=itemgetter(0, 1)):
-        net: dict[object, int] = {}
-        held: tuple[object, object, object] = (None, None, None)
-        for arrival, arrived in groupby(pair, key=itemgetter(3)):
-            is_news = False
-            for _, _, day, _, orders, new in arrived:
+    ids = (column.to_pylist() for column in pair_days.columns[:2])
+    numbers = (numbers_of(column).tolist() for column in pair_days.columns[2:])
+    out: list[tuple[int, ...]] = []
+    for _, pair in groupby(zip(range(len(pair_days)), *ids, *numbers, strict=True), key=itemgetter(1, 2)):
+        net: dict[int, int] = {}
+        held: Marks = (None, None, None)
+        for arrival, arrived in groupby(pair, key=itemgetter(4)):
+            of_arrival = list(arrived)
+            for _, _, _, day, _, orders, _ in of_arrival:
                 net[day] = net.get(day, 0) + orders
-                is_news = is_news or new
             marks = _marks(net)
-            if is_news:
+            if any(is_news for *_, is_news in of_arrival):
                 for number, (old, now) in enumerate(zip(held, marks, strict=True)):
                     if old != now:
                         for day, change in ((old, -1), (now, 1)):
                             if day is not None:
                                 values = [0, 0, 0]
                                 values[number] = change
-                                out.append((seller, day, arrival, *values))
+                                out.append((of_arrival[0][0], day, arrival, *values))
             held = marks
-    columns = list(zip(*out, strict=True)) or [()] * len(_NAMES)
-    types = (pa.string(), pa.date32(), pa.date32(), pa.int64(), pa.int64(), pa.int64())
-    arrays = [pa.array(values, kind) for values, kind in zip(columns, types, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, names=_NAMES)
+    of_row, days, arrivals, *measures = np.array(out, dtype=np.int64).reshape(len(out), 6).T
+    return _told(pair_days, of_row, days, arrivals, measures)
 
 
-def _marks(net: dict[object, int]) -> tuple[object, object, object]:
-    """First day, newest day, and day of the second newest order, of the days with orders left."""
-    days = sorted((day for day, orders in net.items() if orders > 0), reverse=True)  # type: ignore[type-var]
+def _told(
+    rows: pa.Table, of_row: Longs, on_day: np.ndarray, arrival: np.ndarray, measures: Iterable[np.ndarray]
+) -> pa.RecordBatch:
+    """Changes of the sellers of some rows."""
+    columns = [
+        rows.column("seller_id").take(array_of(of_row)).combine_chunks(),
+        days_of(on_day),
+        days_of(arrival),
+        *(array_of(values.astype(np.int64)) for values in measures),
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=_NAMES)
+
+
+Marks = tuple[int | None, int | None, int | None]
+"""First day, newest day, and day of the second newest order, of the days with orders left."""
+
+
+def _marks(net: dict[int, int]) -> Marks:
+    days = sorted((day for day, orders in net.items() if orders > 0), reverse=True)
     if not days:
         return None, None, None
     second = days[0] if net[days[0]] > 1 else days[1] if len(days) > 1 else None

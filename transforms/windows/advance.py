@@ -20,10 +20,11 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from transforms.arrow import array_of, numbers_of
 from transforms.features.feature import EVER, column_of
 from transforms.windows.wide import WindowSums, by_sellers, values_of, wide_batches
 
-_NEVER = np.iinfo(np.int32).max
+_NEVER = 2**31 - 1
 """The first day of who has had no event."""
 
 _HELD, _PROFILED = -1, -2
@@ -57,21 +58,21 @@ def advance(
         *_leaving(tiles, since, as_of, windows),
     ]
     held = F.array(*(F.col(column_of(*sum_)) for sum_ in wanted))
-    none = F.lit(None)
+    no_windows, never = F.lit(0).cast("bigint").alias("windows"), F.lit(_NEVER)
     rows = [
         sums.select(
             "seller_id",
             F.lit(_HELD).alias("part"),
-            none.cast("bigint").alias("windows"),
-            "first_day",
+            no_windows,
+            F.coalesce(F.unix_date("first_day"), never).alias("first_day"),
             held.alias("values"),
         ),
         profiled.select(
             "seller_id",
             F.lit(_PROFILED).alias("part"),
-            none.cast("bigint").alias("windows"),
-            none.cast("date").alias("first_day"),
-            none.cast("array<bigint>").alias("values"),
+            no_windows,
+            never.alias("first_day"),
+            F.lit(None).cast("array<bigint>").alias("values"),
         ),
         *(
             of_part.select("seller_id", F.lit(number).alias("part"), "windows", "first_day", "values")
@@ -131,26 +132,26 @@ def _marked(rows: DataFrame, part: _Part, counts: Callable[[int], Column]) -> Da
     return rows.select(
         "seller_id",
         reduce(Column.__add__, (bit.cast("bigint") for bit in bits), F.lit(0).cast("bigint")).alias("windows"),
-        (F.col("event_day") if part.sign > 0 else F.lit(None).cast("date")).alias("first_day"),
+        (F.unix_date("event_day") if part.sign > 0 else F.lit(_NEVER)).alias("first_day"),
         F.array(*part.measures).alias("values"),
     )
 
 
 def _added(rows: pa.Table, as_of: int, parts: Sequence[_Part], wanted: WindowSums) -> Iterator[pa.RecordBatch]:
     encoded = rows.column("seller_id").combine_chunks().dictionary_encode()
-    sellers, seller = encoded.dictionary, encoded.indices.to_numpy(zero_copy_only=False)
-    part_of, windows = rows.column("part").to_numpy(), rows.column("windows").fill_null(0).to_numpy()
+    sellers, seller = encoded.dictionary, numbers_of(encoded.indices)
+    part_of, windows = numbers_of(rows.column("part")), numbers_of(rows.column("windows"))
     first = np.full(len(sellers), _NEVER, dtype=np.int32)
-    np.minimum.at(first, seller, rows.column("first_day").cast(pa.int32()).fill_null(int(_NEVER)).to_numpy())
+    np.minimum.at(first, seller, numbers_of(rows.column("first_day")))
 
     place_of = {sum_: place for place, sum_ in enumerate(wanted)}
     sums = np.zeros((len(sellers), len(wanted)), dtype=np.int64)
     is_held = part_of == _HELD
     arrays = rows.column("values")
-    sums[seller[is_held]] = values_of(arrays.filter(pa.array(is_held)), len(wanted))
+    sums[seller[is_held]] = values_of(arrays.filter(array_of(is_held)), len(wanted))
     for number, part in enumerate(parts):
         is_ours = part_of == number
-        of_tiles = values_of(arrays.filter(pa.array(is_ours)), len(part.measures))
+        of_tiles = values_of(arrays.filter(array_of(is_ours)), len(part.measures))
         # by seller; the values stay where they are, for they are most of what this holds
         order = np.argsort(seller[is_ours], kind="stable")
         of_seller, of_windows = seller[is_ours][order], windows[is_ours][order]

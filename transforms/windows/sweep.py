@@ -13,6 +13,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from transforms.arrow import array_of, numbers_of
 from transforms.windows.wide import WindowSums, by_sellers, values_of, wide_batches
 
 _SPAN = np.int64(1) << 20
@@ -47,13 +48,13 @@ def sweep(tiles: DataFrame, labels: DataFrame, wanted: WindowSums) -> DataFrame:
 
 def _swept(rows: pa.Table, measures: Sequence[str], wanted: WindowSums) -> Iterator[pa.RecordBatch]:
     sellers = rows.column("seller_id").combine_chunks().dictionary_encode()
-    key = sellers.indices.to_numpy(zero_copy_only=False).astype(np.int64) * _SPAN + rows.column("day").to_numpy()
-    is_label = rows.column("arrival_day").is_null().to_numpy()
+    key = numbers_of(sellers.indices).astype(np.int64) * _SPAN + numbers_of(rows.column("day"))
+    is_label = numbers_of(rows.column("arrival_day").is_null())
     # in the order of seller and day look-ups go through memory from its one end to the other: half of the time
     label_key = np.sort(key[is_label])
     base = label_key // _SPAN * _SPAN
 
-    tile_key, arrival = key[~is_label], rows.column("arrival_day").drop_null().to_numpy().astype(np.int64)
+    tile_key, arrival = key[~is_label], numbers_of(rows.column("arrival_day").drop_null()).astype(np.int64)
     start_key = np.maximum(tile_key // _SPAN * _SPAN + arrival, tile_key) + 1
     values = values_of(rows.column("values"), len(measures))
     is_late = start_key != tile_key + 1
@@ -82,7 +83,7 @@ def _swept(rows: pa.Table, measures: Sequence[str], wanted: WindowSums) -> Itera
                     changes = values[late[ever], place]
                     sums[measure, days] += _running(np.concatenate((changes, -changes))[order])[to_end]
     first = _first_days(on_time_key, to_day, late_start, late_key, label_key, base)
-    names = sellers.dictionary.take(pa.array(base // _SPAN))
+    names = sellers.dictionary.take(array_of(base // _SPAN))
     yield from wide_batches(names, label_key - base, first, first >= 0, [sums[sum_] for sum_ in wanted])
 
 

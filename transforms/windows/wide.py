@@ -7,6 +7,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from transforms.arrow import array_of, days_of, numbers_of
 from transforms.features.feature import column_of
 
 ROWS_A_BATCH = 10_000
@@ -24,6 +25,8 @@ WindowSums = Sequence[tuple[str, int]]
 """(measure, days) of each wanted sum, in the order of its column."""
 
 SLICE = "slice"
+
+_ZERO = array_of(np.zeros(1, dtype=np.int64))[0]
 
 OfSellers = Callable[[pa.Table], Iterator[pa.RecordBatch]]
 """All rows of some sellers -> their wide rows, as `wide_batches` makes them."""
@@ -61,7 +64,7 @@ def whole_slices(batches: Iterable[pa.RecordBatch], bytes_at_once: int, more_a_r
         rest = batch
         if size >= bytes_at_once:
             last = held[-1].column(SLICE)[-1].as_py()
-            end = int(np.searchsorted(batch.column(SLICE).to_numpy(), last, side="right"))
+            end = int(np.searchsorted(numbers_of(batch.column(SLICE)), last, side="right"))
             if end < batch.num_rows:
                 yield pa.Table.from_batches([*held, batch.slice(0, end)])
                 held, size, rest = [], 0, batch.slice(end)
@@ -74,19 +77,15 @@ def whole_slices(batches: Iterable[pa.RecordBatch], bytes_at_once: int, more_a_r
 def values_of(arrays: pa.ChunkedArray, width: int) -> np.ndarray:
     """The values of arrays of so many, a row each, without those that are null. A null value is 0."""
     values = arrays.combine_chunks().flatten()
-    known = values.fill_null(0) if values.null_count else values
-    return known.to_numpy().reshape(len(arrays) - arrays.null_count, width)
+    known = values.fill_null(_ZERO) if values.null_count else values
+    return numbers_of(known).reshape(len(arrays) - arrays.null_count, width)
 
 
 def wide_batches(
     sellers: pa.Array, as_of: np.ndarray, first: np.ndarray, has_first: np.ndarray, sums: Sequence[np.ndarray]
 ) -> Iterator[pa.RecordBatch]:
     """Rows in batches: ids, days since 1970 (first days where there is one), and the wanted sums in their order."""
-    dates = [
-        pa.array(as_of.astype(np.int32), pa.int32()).cast(pa.date32()),
-        pa.array(first.astype(np.int32), pa.int32(), mask=~has_first).cast(pa.date32()),
-    ]
     # Spark takes columns by their place
-    columns = [sellers, *dates, *map(pa.array, sums)]
+    columns = [sellers, days_of(as_of), days_of(first, has_first), *map(array_of, sums)]
     table = pa.Table.from_arrays(columns, names=[str(place) for place in range(len(columns))])
     yield from table.to_batches(ROWS_A_BATCH)
