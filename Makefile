@@ -104,7 +104,7 @@ test: lint types imports unit ## all that must hold before a commit: lint, types
 unit: setup-tests ## the tests alone, with coverage lines
 	@$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder $(QUICK) $(COVERAGE) $(ARGS)
 
-test-full: setup-tests ## the tests that take minutes: kills at every moment, two writers at once
+test-full: setup-tests ## the tests that take minutes: 2,500 histories, verify on broken engines, days one by one, kills, two writers
 	@$(PYTEST) -m full $(ARGS)
 
 lint: setup-tests ## ruff: rules and format

@@ -11,7 +11,7 @@ from conf.errors import UserError
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
 from jobs.lakehouse.explain import explain
 from jobs.lakehouse.lake import Lake, Published, Run
-from jobs.lakehouse.window_sums import HeldSums, newest_sums, rows_of, sums_at
+from jobs.lakehouse.window_sums import HeldSums, newest_sums, require_history, rows_of, sums_at
 from transforms.features import catalogue
 from transforms.features.evaluate import wanted_sums
 from transforms.features.known import (
@@ -21,10 +21,9 @@ from transforms.features.known import (
     features_by_rebuild,
     features_by_sweep,
     features_of_sums,
-    first_known,
     known_sellers,
 )
-from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS
+from transforms.tables.bronze import EVENT_TABLES, LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS
 from transforms.tables.gold import SELLER_FEATURES, WINDOW_SUMS
 from transforms.windows.asked import EverySeller
 
@@ -37,7 +36,9 @@ def features(lake: Lake, as_of: date, mode: str = "advance", again: bool = False
     unless it is to be worked out `again`: then no sums that are held are relied upon.
     """
     lake.require_closed(as_of)
-    lake.require_as_published(*SILVER, SELLER_FEATURES, WINDOW_SUMS)
+    lake.require_as_published(
+        *SILVER, SELLER_FEATURES, WINDOW_SUMS, *(EVENT_TABLES.values() if mode == "rebuild" else ())
+    )
     identity = {
         "catalogue": catalogue.digest(),
         "news": lake.news_before(as_of),
@@ -46,7 +47,8 @@ def features(lake: Lake, as_of: date, mode: str = "advance", again: bool = False
     with lake.run("features", f"as_of={as_of}", identity, {"as_of": as_of, "mode": mode}) as run:
         published = run.already_published
         if published is not None and not again:
-            return Report("features", {"as of": as_of, "published already by": published.run_id})
+            lines = ["--again works it out anew"]
+            return Report("features", {"as of": as_of, "published already by": published.run_id}, lines=lines)
         silver = Silver(*map(run.read, SILVER))
         run.facts = {
             "mode": mode,
@@ -86,7 +88,7 @@ def _advanced(run: Run, silver: Silver, as_of: date, again: bool) -> DataFrame:
     lake, wanted = run.lake, wanted_sums()
     held = None if again else newest_sums(lake, as_of)
     if held is None:
-        _require_history(silver, as_of)
+        require_history(silver, as_of)
     sums = run.read(WINDOW_SUMS)
     run.facts |= {"carried_from": str(held.as_of) if held else ""}
     if held is None or held.as_of < as_of or not held.sums >= set(wanted):
@@ -101,23 +103,13 @@ def _advanced(run: Run, silver: Silver, as_of: date, again: bool) -> DataFrame:
 
 
 def _from_scratch(run: Run, silver: Silver, as_of: date, mode: str) -> DataFrame:
-    _require_history(silver, as_of)
+    require_history(silver, as_of)
     asked = EverySeller(as_of)
     labels = known_sellers(silver.sellers, silver.tiles, asked)
     if mode == "sweep":
         return features_by_sweep(silver, labels, asked, run.lake.kinds_told(), as_of)
     orders, payments, loans = (run.read(table) for table in (ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS))
     return features_by_rebuild(Bronze(orders, payments, loans, silver.sellers), labels, asked, run.lake.kinds_told())
-
-
-def _require_history(silver: Silver, as_of: date) -> None:
-    """Raise UserError where nothing was known before a day."""
-    first = first_known(silver.sellers, silver.tiles).agg(F.min("known")).collect()[0][0]
-    if first is None or first >= as_of:
-        raise UserError(
-            f"as of {as_of} nothing was known of any seller: "
-            + (f"the first news arrived on {first}" if first else "the lake has no events and no profiles")
-        )
 
 
 @step("features", "seller-credit features --as-of 2024-09-01")
@@ -145,10 +137,11 @@ def command(
 ) -> Report:
     """Publish every seller's features as of a day.
 
-    A day costs what it brought, what leaves its windows, and a row a seller, however long the history. Days left out
-    are made up for; features that are new to the catalogue are added to what is held of the others. --renew publishes
-    the days of before once more, by the catalogue and of the sources as they are now, beside what was published first;
-    stopped half-way, it goes on where it was. With --explain nothing is published.
+    Window sums cost what the day brought, what leaves its windows, and a row a seller, however long the history; other
+    features read a year of days at most, the loan book and the profiles. Days left out are made up for; features that
+    are new to the catalogue are added to what is held of the others. --renew publishes the days of before once more, by
+    the catalogue and of the sources as they are now, beside what was published first; stopped half-way, it goes on
+    where it was. With --explain nothing is published.
     """
     if renew:
         if as_of or again or mode or feature or seller:

@@ -10,14 +10,14 @@ import click
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
-from conf.errors import UserError
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
+from jobs.lakehouse.explain import OF_PROFILES
 from jobs.lakehouse.lake import Lake, Run
-from jobs.lakehouse.window_sums import newest_sums, rows_of
+from jobs.lakehouse.window_sums import newest_sums, require_history, rows_of
 from transforms.features import catalogue
 from transforms.features.catalogue import BY_NAME, CATALOGUE, made_of
-from transforms.features.evaluate import KindsTold, wanted_sums
-from transforms.features.feature import EVER, column_of, window_sums_in
+from transforms.features.evaluate import KindsTold, wanted_states, wanted_sums
+from transforms.features.feature import EVER, column_of
 from transforms.features.known import (
     SILVER,
     Bronze,
@@ -27,7 +27,8 @@ from transforms.features.known import (
     features_of_sums,
     known_sellers,
 )
-from transforms.tables.bronze import LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS, SELLERS
+from transforms.features.states.state import MadeOf
+from transforms.tables.bronze import EVENT_TABLES, LOAN_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS, SELLERS
 from transforms.tables.gold import SELLER_FEATURES, WINDOW_SUMS
 from transforms.tables.measures import MEASURES
 from transforms.tables.silver import LOAN_BOOK, SELLER_BUYER_DAY, SELLER_ITEM_DAY
@@ -43,9 +44,17 @@ DAYS_CARRIED = 30
 
 OF_OTHERS_TOO = (SELLER_BUYER_DAY, SELLER_ITEM_DAY, LOAN_BOOK, SELLERS)
 
-SHOWN_SELLERS, SHOWN_FEATURES, SHOWN_EVENTS = 3, 3, 12
+SHOWN_SELLERS, SHOWN_FEATURES, SHOWN_EVENTS, SHOWN_VERSIONS = 3, 3, 12, 3
 
 _EVENTS = {"order_event": "orders", "payment_event": "payments", "loan_event": "loans", "seller_buyer_day": "orders"}
+
+_OF_STATES: Mapping[MadeOf, tuple[str, ...]] = {
+    "pair": ("orders", "payments"),
+    "item": ("orders",),
+    "day series": ("orders", "payments", "loans"),
+    "loan": ("loans",),
+}
+"""Feeds of the events that states are made of."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +88,18 @@ class Evidence:
 def verify(lake: Lake, as_of: date, sellers: int | None) -> Report:
     """Compare every feature of `sellers` sellers, chosen by a hash of their ids, or of all where it is None."""
     lake.require_closed(as_of)
-    lake.require_as_published(*SILVER, ORDER_EVENTS, PAYMENT_EVENTS, LOAN_EVENTS, WINDOW_SUMS)
+    lake.require_as_published(*SILVER, *EVENT_TABLES.values(), SELLER_FEATURES, WINDOW_SUMS)
     with lake.run("verify", f"as_of={as_of}", {}, {"as_of": as_of, "sellers": sellers}) as run:
-        labels = _labels(run, as_of, sellers).persist()  # all ways start from them
-        known, last = labels.agg(F.count(F.lit(1)), F.max(F.xxhash64("seller_id"))).collect()[0]
+        every = _labels(run, as_of).persist()  # all ways start from them
+        in_lake = every.count()
+        if not in_lake:
+            # events tell of nobody: whoever is in a table all the same is a fault to be shown
+            require_history(Silver(*map(run.read, SILVER)), as_of)
         # None where the sample is everyone, so that no row of anybody else is passed over
-        largest = None if sellers is None or known < sellers else last
+        largest, labels, known = None, every, in_lake
+        if sellers is not None and sellers < in_lake:
+            labels = every.orderBy(F.xxhash64("seller_id"), "seller_id").limit(sellers).persist()
+            known, largest = labels.agg(F.count(F.lit(1)), F.max(F.xxhash64("seller_id"))).collect()[0]
         evidence, how = _evidence(run, as_of, labels, largest)
         ways = evidence.ways()
         published = _published(run, as_of, largest)
@@ -95,15 +110,15 @@ def verify(lake: Lake, as_of: date, sellers: int | None) -> Report:
         found = compared.agg(
             F.count(F.lit(1)), F.count_distinct("seller_id"), F.sum((size > 0).cast("bigint")), F.sum(size)
         ).collect()[0]
-        if not known and not found[0]:
-            raise UserError(f"as of {as_of} nothing was known of any seller: there is nothing to compare")
         faults = [] if found[0] == found[1] == known else _miscounted(ways, known)
         worst = compared.filter(size > 0).orderBy("seller_id").limit(SHOWN_SELLERS).collect()
         lines = _lines(evidence, list(ways), worst)
         compared.unpersist()
         labels.unpersist()
+        every.unpersist()
         figures = {
             "sellers": found[1],
+            "of sellers known": in_lake,
             "features": len(CATALOGUE),
             "cells compared": found[0] * len(CATALOGUE),
             "sellers that differ": found[2] or 0,
@@ -131,13 +146,12 @@ def _made_of() -> str:
     )
 
 
-def _labels(run: Run, as_of: date, sellers: int | None) -> DataFrame:
+def _labels(run: Run, as_of: date) -> DataFrame:
     # of the events themselves: a seller whose tiles are all lost would else be in no way, and missed in none
     lent = run.read(LOAN_EVENTS).filter(~F.col("kind").isin(*AT_THE_DOOR))
     news = (run.read(ORDER_EVENTS), run.read(PAYMENT_EVENTS), lent)
     parts = [events.select("seller_id", "arrival_day") for events in news]
-    labels = known_sellers(run.read(SELLERS), reduce(DataFrame.unionByName, parts), EverySeller(as_of))
-    return labels if sellers is None else labels.orderBy(F.xxhash64("seller_id"), "seller_id").limit(sellers)
+    return known_sellers(run.read(SELLERS), reduce(DataFrame.unionByName, parts), EverySeller(as_of))
 
 
 def _ours(rows: DataFrame, largest: int | None) -> DataFrame:
@@ -199,7 +213,7 @@ def _published(run: Run, as_of: date, largest: int | None) -> DataFrame | None:
 
 
 def _lines(evidence: Evidence, ways: Sequence[str], worst: Sequence[Row]) -> list[str]:
-    """The first differences, each with the sums and the events that make it."""
+    """The first differences, each with the sums that differ, and the events and profiles that make it."""
     lines: list[str] = []
     for row in worst:
         seller, differences = row["seller_id"], row["differences"]
@@ -207,10 +221,17 @@ def _lines(evidence: Evidence, ways: Sequence[str], worst: Sequence[Row]) -> lis
         for difference in differences[:SHOWN_FEATURES]:
             by_way = ", ".join(f"{way} {difference[way]}" for way in ways)
             lines.append(f"  {difference['feature']}: {by_way}")
-        names = [difference["feature"] for difference in differences]
-        sums = sorted(set().union(*(window_sums_in(BY_NAME[name].formula) for name in names)))
+        features = [BY_NAME[difference["feature"]] for difference in differences]
+        sums, kinds = wanted_sums(features), {state.made_of for state in wanted_states(features)}
         lines += _sums_that_differ(evidence, seller, sums)
-        lines += _events(evidence, seller, sums)
+        feeds = {_EVENTS[MEASURES[measure].event] for measure, _ in sums}
+        feeds |= {feed for kind in kinds for feed in _OF_STATES.get(kind, ())}
+        if not sums and not kinds:  # of the first day known alone
+            feeds = set(_EVENTS.values())
+        # only sums tell how far back to look
+        days = EVER if kinds else max((length for _, length in sums), default=EVER)
+        lines += _events(evidence, seller, sorted(feeds), days) if feeds else []
+        lines += _profiles(evidence, seller) if kinds & {"profile", "graph"} else []
     return lines
 
 
@@ -237,18 +258,16 @@ def _sums_that_differ(evidence: Evidence, seller: str, sums: list[tuple[str, int
     ]
 
 
-def _events(evidence: Evidence, seller: str, sums: list[tuple[str, int]]) -> list[str]:
+def _events(evidence: Evidence, seller: str, feeds: Sequence[str], days: int) -> list[str]:
     """Events within the windows and those that have left them since the sums were carried on, first those that came
     late or take something back: it is them that go wrong.
     """
-    kinds = {MEASURES[measure].event for measure, _ in sums} or set(_EVENTS)
-    days = max((length for _, length in sums), default=EVER)
     first = evidence.carried_from - timedelta(days=min(days, 36_000))
     parts = [
         getattr(evidence.bronze, feed).select(
             F.lit(feed).alias("feed"), "seller_id", "event_id", "kind", "event_day", "arrival_day", "sign", "amount_fen"
         )
-        for feed in sorted({_EVENTS[kind] for kind in kinds})
+        for feed in feeds
     ]
     is_known = (F.col("event_day") < F.lit(evidence.as_of)) & (F.col("arrival_day") < F.lit(evidence.as_of))
     rows = (
@@ -264,6 +283,18 @@ def _events(evidence: Evidence, seller: str, sums: list[tuple[str, int]]) -> lis
         for row in rows[:SHOWN_EVENTS]
     ]
     return lines + ["  and more"] * (len(rows) > SHOWN_EVENTS)
+
+
+def _profiles(evidence: Evidence, seller: str) -> list[str]:
+    """The newest versions of the seller's profile that were known."""
+    is_known = (F.col("changed_on") < F.lit(evidence.as_of)) & (F.col("arrival_day") < F.lit(evidence.as_of))
+    versions = evidence.bronze.sellers.filter((F.col("seller_id") == seller) & is_known)
+    rows = versions.orderBy(F.desc("changed_on"), F.desc("arrival_day")).limit(SHOWN_VERSIONS).collect()
+    return [
+        f"  profile of {row['changed_on']}, known on {row['arrival_day']}: "
+        + ", ".join(f"{name} {row[name]}" for name in OF_PROFILES if row[name] is not None)
+        for row in rows
+    ]
 
 
 @step("verify", "seller-credit verify --as-of 2024-09-01 --sellers 1000")

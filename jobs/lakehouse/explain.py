@@ -28,6 +28,9 @@ from transforms.tables.measures import MEASURES
 from transforms.windows.asked import Chosen, EverySeller
 from transforms.windows.sweep import sweep
 
+OF_PROFILES = ("registered_on", *LINKING, "verified", "penalty_points", "closed_on")
+"""What features are made of in a version of a seller's profile."""
+
 RECORD = ("made of", "record", "event day", "known", "what it says")
 
 
@@ -58,7 +61,7 @@ def explain(lake: Lake, name: str, seller: str, as_of: date, most: int = 20) -> 
         known = f" Near to it: {', '.join(near)}." if near else ""
         raise UserError(f"--explain {name}: there is no such feature.{known} docs/features.md lists them all.")
     lake.require_closed(as_of)
-    lake.require_as_published(*SILVER)
+    lake.require_as_published(*SILVER, *EVENT_TABLES.values(), SELLER_FEATURES)
     feature = BY_NAME[name]
     silver = Silver(*map(lake.read, SILVER))
     sellers = known_sellers(silver.sellers, silver.tiles, EverySeller(as_of))
@@ -201,10 +204,9 @@ def _loans(about: _Subject) -> Iterator[tuple[Any, ...]]:
 
 
 def _versions(about: _Subject) -> Iterator[tuple[Any, ...]]:
-    names = ("registered_on", *LINKING, "verified", "penalty_points", "closed_on")
     is_known = (F.col("changed_on") < F.lit(about.as_of)) & (F.col("arrival_day") < F.lit(about.as_of))
     versions = about.silver.sellers.filter((F.col("seller_id") == about.seller) & is_known)
-    said = F.concat_ws(", ", *(F.concat(F.lit(f"{name} "), F.col(name).cast("string")) for name in names))
+    said = F.concat_ws(", ", *(F.concat(F.lit(f"{name} "), F.col(name).cast("string")) for name in OF_PROFILES))
     rows = versions.withColumn("event_day", F.col("changed_on"))
     yield from _newest(about, rows, "profile", F.lit("version"), said)
 

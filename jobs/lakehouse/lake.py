@@ -39,6 +39,7 @@ _TAKING_IN = ("ingest", "release")
 EVERY_ROW = "every row"
 """The slice of a write that replaced a whole table."""
 
+_REMEDY = "Put a copy of the table in its place, or make a new lake of the deliveries"
 _COMPACTED = "compacted: "
 
 _RUN_ID = re.compile(r"[a-z-]+-\d{6,}-[0-9a-f]{6}")
@@ -227,11 +228,16 @@ class Lake:
                 problems.append(_damaged(table, published, newest))
                 continue
             problems += self._strange_commits(table, published)
-            want = self._rows_published(table)
-            if want is not None and (have := self.read_version(table, published).count()) != want:
+            wrote = self._rows_published(table)
+            if wrote is None:
+                continue
+            where, want = wrote
+            have = self.read_version(table, published).filter(where).count()
+            if have != want:
+                of_what = "" if where == "true" else f" where {where}"
                 problems.append(
-                    f"{table.name}: version {published} has {have} rows, and the steps that made it wrote {want}:"
-                    " it was edited by hand. Put a copy of the table in its place, or make a new lake of the deliveries"
+                    f"{table.name}: version {published} has {have} rows{of_what}, and the steps that made it wrote"
+                    f" {want}: it was edited by hand. {_REMEDY}"
                 )
         if problems:
             raise StepFailure("; ".join(problems))
@@ -259,19 +265,25 @@ class Lake:
             for commit in strange
         ]
 
-    def _rows_published(self, table: Table) -> int | None:
-        """Rows of a table that only grows, by what its runs wrote; None where slices of it are replaced."""
-        rows = 0
+    def _rows_published(self, table: Table) -> tuple[str, int] | None:
+        """Rows of a table that its runs wrote: which, as an SQL condition, and how many.
+
+        All of a table that only grows; the newest slice of one whose slices are replaced; None of one that does both.
+        """
+        grown, slice_, rows = 0, "", 0
         for run in self.runs():
             for output in run.outputs:
                 if output["table"] != table.name or output["slice"].startswith(_COMPACTED):
                     continue
                 if output["slice"] == EVERY_ROW:
-                    rows = 0
-                elif output["slice"] != run.slice:
-                    return None
-                rows += output["rows"]
-        return rows
+                    grown = output["rows"]
+                elif output["slice"] == run.slice:
+                    grown += output["rows"]
+                else:
+                    slice_, rows = output["slice"], output["rows"]
+        if slice_:
+            return None if grown else (slice_, rows)
+        return "true", grown
 
     def read_version(self, table: Table, number: int) -> DataFrame:
         return self.spark.read.format("delta").option("versionAsOf", number).load(self.path(table))
@@ -504,7 +516,10 @@ def jobs_named(spark: SparkSession, what: str) -> Iterator[None]:
 
 
 def _damaged(table: Table, published: int, newest: int) -> str:
-    return f"{table.name}: version {published} was published, but its newest is {newest}: it was damaged"
+    return (
+        f"{table.name}: version {published} was published, but its newest is {newest}: it was damaged, or an older copy"
+        f" is in its place. {_REMEDY}"
+    )
 
 
 def by_arrival_month(rows: DataFrame, *order: str) -> DataFrame:

@@ -7,9 +7,10 @@ from datetime import date, timedelta
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from conf.errors import UserError
 from jobs.lakehouse.lake import Lake
 from transforms.features.feature import column_of, window_sums_in
-from transforms.features.known import known_sellers
+from transforms.features.known import Silver, first_known, known_sellers
 from transforms.tables import measures
 from transforms.windows.advance import advance
 from transforms.windows.asked import EverySeller
@@ -62,6 +63,16 @@ def newest_sums(lake: Lake, last: date) -> HeldSums | None:
             held = frozenset(sum_ for sum_ in sums if then.get(sum_[0], now[sum_[0]]) == now[sum_[0]])
             return HeldSums(run.as_of, run.facts["window_sums"], held)
     return None
+
+
+def require_history(silver: Silver, as_of: date) -> None:
+    """Raise UserError where nothing was known before a day."""
+    first = first_known(silver.sellers, silver.tiles).agg(F.min("known")).collect()[0][0]
+    if first is None or first >= as_of:
+        raise UserError(
+            f"as of {as_of} nothing was known of any seller: "
+            + (f"the first news arrived on {first}" if first else "the lake has no events and no profiles")
+        )
 
 
 def rows_of(held: HeldSums, sums: DataFrame) -> DataFrame:

@@ -301,6 +301,22 @@ def test_a_table_that_is_gone_was_put_back_or_lost_rows_is_named_before_work_beg
         features(lake, AS_OF)
 
 
+def test_of_a_table_whose_slices_are_replaced_the_newest_is_counted(lake: Lake) -> None:
+    features(lake, AS_OF)
+    published = lake.published_version(WINDOW_SUMS)
+    # at a path that Delta has not looked at yet
+    there = Path(lake.root).parent / "moved"
+    shutil.copytree(lake.root, there / "lake")
+    moved = lake_at(lake.spark, there)
+    entries = Path(moved.path(WINDOW_SUMS)) / "_delta_log" / f"{published:020}.json"
+    written = entries.read_text()
+    lost = next(line for line in written.splitlines(keepends=True) if line.startswith('{"add"'))
+    entries.write_text(written.replace(lost, ""))
+    (entries.parent / f".{entries.name}.crc").unlink()
+    with pytest.raises(StepFailure, match=r"window_sums: version \d+ has \d+ rows where .*as_of = .* by hand"):
+        features(moved, AS_OF + timedelta(days=1))
+
+
 def test_a_column_that_someone_added_is_named_before_work_begins(lake: Lake) -> None:
     lake.spark.sql(f"alter table delta.`{lake.path(SELLER_DAY)}` add columns (remark string)")
     with pytest.raises(StepFailure, match=r"silver.seller_day: version \d+ \(ADD COLUMNS.*edited by hand"):

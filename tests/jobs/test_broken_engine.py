@@ -70,10 +70,21 @@ LEDGER: list[Row] = [
 ]
 
 
+PAYMENTS: list[Row] = [
+    order(30, "quiet", "", 9) | {"kind": "sale", "direction": "in", "balance_fen": 700},
+    order(31, "quiet", "", 6) | {"kind": "supplier", "direction": "out", "balance_fen": 100},
+]
+LOANS: list[Row] = [
+    order(40, "back", "", 60) | {"kind": "drawn", "loan_id": "L1"},
+    order(41, "back", "", 60) | {"kind": "due", "loan_id": "L1", "due_on": AS_OF - timedelta(days=30)},
+    order(42, "back", "", 35) | {"kind": "repaid", "loan_id": "L1", "amount_fen": 400},
+]
+
+
 @pytest.fixture(scope="module")
 def bronze(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bronze")
-    fill_bronze(lake_at(spark, folder), {"orders": LEDGER, "payments": []})
+    fill_bronze(lake_at(spark, folder), {"orders": LEDGER, "payments": PAYMENTS, "loans": LOANS})
     return folder
 
 
@@ -95,13 +106,13 @@ def correction_ignored(patch: pytest.MonkeyPatch) -> None:
 
 
 def expiry_a_day_late(patch: pytest.MonkeyPatch) -> None:
-    real = advance_module._left
+    real = advance_module._leaving
 
-    def shifted(tiles: DataFrame, since: date, as_of: date, windows: advance_module.Windows) -> DataFrame:
+    def shifted(tiles: DataFrame, since: date, as_of: date, windows: advance_module.Windows) -> object:
         day = timedelta(days=1)
         return real(tiles, since - day, as_of - day, windows)
 
-    patch.setattr(advance_module, "_left", shifted)
+    patch.setattr(advance_module, "_leaving", shifted)
 
 
 def never_counted_taken_off(patch: pytest.MonkeyPatch) -> None:
@@ -153,6 +164,16 @@ def taken_back_item_is_sold(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(aggregate_job, "item_days", lambda orders: real(orders.filter("sign > 0")))
 
 
+def repayment_lost(patch: pytest.MonkeyPatch) -> None:
+    real = aggregate_job.loan_states
+    patch.setattr(aggregate_job, "loan_states", lambda loans: real(loans.filter("kind <> 'repaid'")))
+
+
+def newest_balance_lost(patch: pytest.MonkeyPatch) -> None:
+    real = aggregate_job.day_balances
+    patch.setattr(aggregate_job, "day_balances", lambda payments: real(payments.filter("kind <> 'supplier'")))
+
+
 def seller_lost(patch: pytest.MonkeyPatch) -> None:
     _change_tiles(patch, lambda tiles: tiles.filter("seller_id <> 'quiet'"))
 
@@ -186,9 +207,17 @@ BREAKS: dict[str, tuple[Break | None, str]] = {
     "archived buyer counted as new": (archived_buyer_is_new, "back"),
     "active day counted twice": (active_day_counted_twice, "active"),
     "item sold that was taken back": (taken_back_item_is_sold, "taken back"),
+    "repayment lost": (repayment_lost, "back"),
+    "newest balance lost": (newest_balance_lost, "quiet"),
     "seller lost": (seller_lost, "quiet"),
     "seller made up": (seller_made_up, "quiet"),
 }
+
+
+def test_each_break_is_of_something_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    for break_it, _ in BREAKS.values():
+        if break_it is not None:
+            break_it(monkeypatch)
 
 
 @pytest.mark.full  # Spark plans four ways of 132 features for two minutes
@@ -207,6 +236,7 @@ def test_verify_sees_it(
 
     proof = verify(lake, AS_OF, None)
 
+    assert proof.values["of sellers known"] == 8 and proof.values["cells compared"] == proof.values["sellers"] * 132
     # also those whose tiles are all lost, as those of `never` are without late events
     assert proof.values["sellers"] == (9 if name == "seller made up" else 8)
     if break_it is None:

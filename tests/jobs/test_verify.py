@@ -7,11 +7,13 @@ import pytest
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from conf.errors import UserError
 from jobs import verify as verify_job
 from jobs.aggregate import aggregate
 from jobs.lakehouse.lake import Lake
 from jobs.verify import Evidence, verify
 from tests.jobs.test_broken_engine import AS_OF, LEDGER
+from tests.oracle.histories import FIRST_DAY
 from tests.oracle.test_histories import fill_bronze
 from transforms.features import catalogue
 from transforms.features.catalogue import BY_NAME
@@ -34,7 +36,7 @@ def test_rows_that_are_there_twice_and_sellers_whom_nobody_knows(lake: Lake, mon
     monkeypatch.setattr(Evidence, "ways", ways)
     publish(lake, SELLERS)
     sound = verify(lake, AS_OF, 3)
-    assert sound.failure == "" and sound.values["sellers"] == 3
+    assert sound.failure == "" and sound.values["sellers"] == 3 and sound.values["of sellers known"] == 8
 
     publish(lake, SELLERS * 2)
     twice = "published has 16 rows of 8 sellers where 8 sellers are known"
@@ -46,6 +48,8 @@ def test_rows_that_are_there_twice_and_sellers_whom_nobody_knows(lake: Lake, mon
     assert "published has 9 rows of 9 sellers where 8 sellers are known; the ways differ in 1 of 9" in proof.failure
     told = "no profile and no event was known of this seller, who has features all the same"
     assert f"  before {AS_OF} {told}" in proof.lines
+    with pytest.raises(UserError, match="nothing was known of any seller: the first news arrived on"):
+        verify(lake, FIRST_DAY - timedelta(days=1000), None)
 
 
 def publish(lake: Lake, sellers: Sequence[str]) -> None:

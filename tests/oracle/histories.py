@@ -76,10 +76,12 @@ def random_histories(seed: int, sellers: int) -> dict[str, list[Row]]:
 
 def as_table(rows: Sequence[Row]) -> pa.Table:
     """Events as one Arrow table."""
-    texts = ("event_id", "seller_id", "buyer_id", "kind", "direction", "item_id", "category")
+    texts = ("event_id", "seller_id", "buyer_id", "kind", "direction", "item_id", "category", "loan_id")
     types = [(name, pa.string()) for name in texts]
     types += [
         ("amount_fen", pa.int64()),
+        ("balance_fen", pa.int64()),
+        ("due_on", pa.date32()),
         ("event_day", pa.date32()),
         ("arrival_day", pa.date32()),
         ("sign", pa.int32()),

@@ -37,12 +37,16 @@ def day(number: int) -> date:
 def fill_bronze(lake: Lake, feeds: dict[str, list[Row]]) -> None:
     """Publish the events as `ingest` would have."""
     with lake.run("ingest", "histories", {}, {}) as run:
-        for table, feed in ((ORDER_EVENTS, "orders"), (PAYMENT_EVENTS, "payments")):
-            run.append(table, bronze_rows(lake.spark, table, feeds[feed]))
-        for table in (LOAN_EVENTS, SELLERS):
-            run.append(table, lake.read(table))
+        for table, feed in ((ORDER_EVENTS, "orders"), (PAYMENT_EVENTS, "payments"), (LOAN_EVENTS, "loans")):
+            run.append(table, bronze_rows(lake.spark, table, feeds.get(feed, [])))
+        run.append(SELLERS, lake.read(SELLERS))
         told = ("paid", "cancelled", "refunded", "item_id", "category")
-        kinds = ("payment_event.sale", *(f"order_event.{name}" for name in told))
+        lent = ("drawn", "due", "repaid") if "loans" in feeds else ()
+        kinds = (
+            "payment_event.sale",
+            *(f"order_event.{name}" for name in told),
+            *(f"loan_event.{name}" for name in lent),
+        )
         run.facts = {"kinds_told": ",".join(kinds), "simulated": "True"}
         run.figures = dict.fromkeys(("deliveries", "records in", "accepted", "duplicate", "quarantined"), 0)
         run.publish()

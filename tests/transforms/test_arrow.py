@@ -22,9 +22,10 @@ def test_there_and_back(values: list[float]) -> None:
     assert numbers_of(column).tolist() == values
     assert numbers_of(pa.chunked_array([column, column])).tolist() == values * 2
     assert numbers_of(column.slice(1)).tolist() == values[1:]
+    assert numbers_of(pa.chunked_array([], column.type)).tolist() == []
 
 
-def test_of_a_matrix_a_column_is_its_own() -> None:
+def test_a_column_of_a_matrix_is_copied_whole() -> None:
     assert array_of(np.arange(6).reshape(3, 2)[:, 1]).to_pylist() == [1, 3, 5]
 
 
@@ -56,6 +57,19 @@ STEPS = {
             }
         ),
     ),
+    "one order": (
+        "from transforms.tiles.buyers import fold as step; given = (iter(rows.to_batches()),)",
+        pa.table(
+            {
+                "seller_id": ["s1"],
+                "buyer_id": ["b1"],
+                "event_day": [DAY],
+                "arrival_day": [DAY],
+                "orders": [1],
+                "is_news": [True],
+            }
+        ),
+    ),
     "sweep": (
         "from transforms.windows.sweep import _swept as step; given = (rows, ['paid_fen'], [('paid_fen', 7)])",
         pa.table(
@@ -77,6 +91,19 @@ STEPS = {
                 "windows": [0, 1, 0],
                 "first_day": pa.array([9, 11, 2**31 - 1], pa.int32()),
                 "values": pa.array([[5], [None], None], pa.list_(pa.int64())),
+            }
+        ),
+    ),
+    "advance where nothing is held and nothing leaves": (
+        "from transforms.windows.advance import _added as step, _Part;"
+        " given = (rows, 12, [_Part((7,), ('paid_fen',), 1), _Part((7,), ('paid_fen',), -1)], [('paid_fen', 7)])",
+        pa.table(
+            {
+                "seller_id": ["s1"],
+                "part": pa.array([0], pa.int32()),
+                "windows": [1],
+                "first_day": pa.array([11], pa.int32()),
+                "values": pa.array([[5]], pa.list_(pa.int64())),
             }
         ),
     ),

@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from transforms.arrow import array_of, days_of, numbers_of
+from transforms.arrow import array_of, days_of, numbers_of, whole
 from transforms.tables.silver import SELLER_BUYER_DAY
 
 PAIR = ("seller_id", "buyer_id")
 BUYER_MEASURES = ("first_buyers", "last_buyers", "second_last_buyers")
 _NAMES = ["seller_id", "event_day", "arrival_day", *BUYER_MEASURES]
 Longs = NDArray[np.int64]
+Marks = tuple[int | None, int | None, int | None]
+"""First day, newest day, and day of the second newest order of a pair, where it has such."""
 _CHANGES = "seller_id string, event_day date, arrival_day date, " + ", ".join(
     f"{name} bigint" for name in BUYER_MEASURES
 )
@@ -181,9 +183,9 @@ def folded(pair_days: pa.Table) -> pa.RecordBatch:
 def _told(
     rows: pa.Table, of_row: Longs, on_day: np.ndarray, arrival: np.ndarray, measures: Iterable[np.ndarray]
 ) -> pa.RecordBatch:
-    """Changes of the sellers of some rows."""
+    """A batch of changes, each of the seller of the row at `of_row`."""
     columns = [
-        rows.column("seller_id").take(array_of(of_row)).combine_chunks(),
+        whole(rows.column("seller_id").take(array_of(of_row))),
         days_of(on_day),
         days_of(arrival),
         *(array_of(values.astype(np.int64)) for values in measures),
@@ -191,11 +193,8 @@ def _told(
     return pa.RecordBatch.from_arrays(columns, names=_NAMES)
 
 
-Marks = tuple[int | None, int | None, int | None]
-"""First day, newest day, and day of the second newest order, of the days with orders left."""
-
-
 def _marks(net: dict[int, int]) -> Marks:
+    """Of the days with orders left."""
     days = sorted((day for day, orders in net.items() if orders > 0), reverse=True)
     if not days:
         return None, None, None

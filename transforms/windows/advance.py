@@ -25,7 +25,7 @@ from transforms.features.feature import EVER, column_of
 from transforms.windows.wide import WindowSums, by_sellers, values_of, wide_batches
 
 _NEVER = 2**31 - 1
-"""The first day of who has had no event."""
+"""The first day of who has had no event, and in rows that tell of none."""
 
 _HELD, _PROFILED = -1, -2
 """In place of a part's number: rows of sums as of the earlier day, and of sellers with a profile."""
@@ -165,8 +165,7 @@ def _added(rows: pa.Table, as_of: int, parts: Sequence[_Part], wanted: WindowSum
             of_tile, of_sums = np.array(pairs).T
             added = np.add.reduceat(of_tiles[np.ix_(order[counts], of_tile)], begins, axis=0)
             sums[np.ix_(changed[begins], of_sums)] += part.sign * added
-    columns = [np.ascontiguousarray(sums[:, place]) for place in range(len(wanted))]
-    yield from wide_batches(sellers, np.full(len(sellers), as_of), first, first != _NEVER, columns)
+    yield from wide_batches(sellers, np.full(len(sellers), as_of), first, first != _NEVER, list(sums.T))
 
 
 Range = tuple[date, date]

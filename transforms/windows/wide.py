@@ -7,7 +7,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from transforms.arrow import array_of, days_of, numbers_of
+from transforms.arrow import array_of, days_of, numbers_of, whole
 from transforms.features.feature import column_of
 
 ROWS_A_BATCH = 10_000
@@ -76,7 +76,7 @@ def whole_slices(batches: Iterable[pa.RecordBatch], bytes_at_once: int, more_a_r
 
 def values_of(arrays: pa.ChunkedArray, width: int) -> np.ndarray:
     """The values of arrays of so many, a row each, without those that are null. A null value is 0."""
-    values = arrays.combine_chunks().flatten()
+    values = whole(arrays).flatten()
     known = values.fill_null(_ZERO) if values.null_count else values
     return numbers_of(known).reshape(len(arrays) - arrays.null_count, width)
 

@@ -189,6 +189,20 @@ EXPECTED: dict[str, tuple[Value, Value, Value]] = {
     "complete_blocks": (12, 1, 0),
 }
 
+OF_GONE: dict[str, Value] = {
+    # closed 300 days ago, 100 days after its only loan was written off
+    "closed": 1,
+    "written_off_loans": 1,
+    "drawn_loans_count_ever": 1,
+    "drawn_loans_count_365d": 0,
+    "repaid_rate_ever": 0,
+    "outstanding_principal": 0,
+    "shop_age_days": 950,
+    "group_members": 3,
+    "group_closed_shops": 0,
+    "orders_count_365d": 0,
+}
+
 KNOWN_WITHOUT_EVENTS = {
     *("shop_age_days", "verified", "penalty_points", "penalty_points_change_180d", "payout_account_days"),
     *("owner_days", "device_days", "closed", "group_members", "group_closed_shops", "history_days", "complete_blocks"),
@@ -215,6 +229,11 @@ def test_the_tiny_ledger_gives_what_was_worked_out(spark: SparkSession, way: str
         for name, values in EXPECTED.items()
         for seller, wanted in zip(("busy", "sister", "new"), values, strict=True)
         if not same(rows[seller][name], wanted)
+    }
+    wrong |= {
+        ("gone", name): (rows["gone"][name], wanted)
+        for name, wanted in OF_GONE.items()
+        if not same(rows["gone"][name], wanted)
     }
     assert not wrong
 

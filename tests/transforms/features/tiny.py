@@ -277,6 +277,6 @@ def silver(events: Bronze) -> Silver:
 
 
 def labels(spark: SparkSession) -> DataFrame:
-    """Whose features are worked out; `gone` is only a neighbour."""
-    rows = [(seller, AS_OF) for seller in ("busy", "sister", "new")]
+    """Whose features are worked out."""
+    rows = [(seller, AS_OF) for seller in ("busy", "sister", "new", "gone")]
     return spark.createDataFrame(rows, "seller_id string, as_of date")
