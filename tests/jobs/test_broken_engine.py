@@ -180,8 +180,12 @@ def seller_lost(patch: pytest.MonkeyPatch) -> None:
 
 def seller_made_up(patch: pytest.MonkeyPatch) -> None:
     """Whom no event tells of: the carried state alone holds it."""
-    ghost = F.when(F.col("seller_id") == "quiet", "a ghost").otherwise(F.col("seller_id"))
-    _change_tiles(patch, lambda tiles: tiles.withColumn("seller_id", ghost))
+
+    def haunted(tiles: DataFrame) -> DataFrame:
+        ghost = F.when(F.col("seller_id") == "quiet", "a ghost").otherwise(F.col("seller_id"))
+        return tiles.withColumn("seller_id", ghost)
+
+    _change_tiles(patch, haunted)
 
 
 def _late() -> Column:
