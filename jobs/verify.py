@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from jobs.lakehouse.command import DAY, Invocation, Report, run_command, step
-from jobs.lakehouse.explain import OF_PROFILES
+from jobs.lakehouse.explain import OF_PROFILES, versions_known
 from jobs.lakehouse.lake import Lake, Run
 from jobs.lakehouse.window_sums import newest_sums, require_history, rows_of
 from transforms.features import catalogue
@@ -99,7 +99,7 @@ def verify(lake: Lake, as_of: date, sellers: int | None) -> Report:
         largest, labels, known = None, every, in_lake
         if sellers is not None and sellers < in_lake:
             labels = every.orderBy(F.xxhash64("seller_id"), "seller_id").limit(sellers).persist()
-            known, largest = labels.agg(F.count(F.lit(1)), F.max(F.xxhash64("seller_id"))).collect()[0]
+            known, largest = sellers, labels.agg(F.max(F.xxhash64("seller_id"))).collect()[0][0]
         evidence, how = _evidence(run, as_of, labels, largest)
         ways = evidence.ways()
         published = _published(run, as_of, largest)
@@ -287,8 +287,7 @@ def _events(evidence: Evidence, seller: str, feeds: Sequence[str], days: int) ->
 
 def _profiles(evidence: Evidence, seller: str) -> list[str]:
     """The newest versions of the seller's profile that were known."""
-    is_known = (F.col("changed_on") < F.lit(evidence.as_of)) & (F.col("arrival_day") < F.lit(evidence.as_of))
-    versions = evidence.bronze.sellers.filter((F.col("seller_id") == seller) & is_known)
+    versions = versions_known(evidence.bronze.sellers, seller, evidence.as_of)
     rows = versions.orderBy(F.desc("changed_on"), F.desc("arrival_day")).limit(SHOWN_VERSIONS).collect()
     return [
         f"  profile of {row['changed_on']}, known on {row['arrival_day']}: "

@@ -203,9 +203,14 @@ def _loans(about: _Subject) -> Iterator[tuple[Any, ...]]:
     yield from _newest(about, states, "loan book", F.col("loan_id"), said)
 
 
+def versions_known(sellers: DataFrame, seller: str, as_of: date) -> DataFrame:
+    """The versions of one seller's profile that were known before a day."""
+    is_known = (F.col("changed_on") < F.lit(as_of)) & (F.col("arrival_day") < F.lit(as_of))
+    return sellers.filter((F.col("seller_id") == seller) & is_known)
+
+
 def _versions(about: _Subject) -> Iterator[tuple[Any, ...]]:
-    is_known = (F.col("changed_on") < F.lit(about.as_of)) & (F.col("arrival_day") < F.lit(about.as_of))
-    versions = about.silver.sellers.filter((F.col("seller_id") == about.seller) & is_known)
+    versions = versions_known(about.silver.sellers, about.seller, about.as_of)
     said = F.concat_ws(", ", *(F.concat(F.lit(f"{name} "), F.col(name).cast("string")) for name in OF_PROFILES))
     rows = versions.withColumn("event_day", F.col("changed_on"))
     yield from _newest(about, rows, "profile", F.lit("version"), said)
