@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,13 +12,15 @@ from functools import wraps
 from typing import Any
 
 import click
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
 from conf.errors import StepFailure, UserError
 from conf.settings import PROFILE_VARIABLE, Settings, load_settings, profiles
-from jobs.lakehouse.lake import Lake
+from jobs.lakehouse.lake import REMEDY, Lake
 from jobs.lakehouse.session import spark_session
 
 _YEARS = range(1900, 2200)
@@ -201,7 +204,8 @@ _SHARED_NAMES = frozenset({"profile", "lake", "no_wait", "changes", "as_json"})
 def run_command(command: click.Command, arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code: 0 done, 2 wrong input or settings, 1 could not be done.
 
-    A user's mistake is told in sentences; any other exception is a fault of ours and keeps its stack trace.
+    A user's mistake is told in sentences, and so is a table's file that is gone or damaged; any other exception is a
+    fault of ours and keeps its stack trace.
     """
     try:
         command.main(args=arguments, standalone_mode=False)
@@ -217,4 +221,20 @@ def run_command(command: click.Command, arguments: list[str] | None = None) -> i
     except click.Abort:
         print("stopped", file=sys.stderr)
         return 1
+    except (PySparkException, Py4JJavaError) as error:
+        unreadable = _UNREADABLE.search(str(error))
+        if unreadable is None:
+            raise
+        wrong, file = unreadable.groups()
+        what = "is gone" if wrong == "FILE_NOT_EXIST" else f"cannot be read ({wrong})"
+        print(
+            f"error: {file} {what}: the table was changed by hand, and nothing was published of it. {REMEDY}",
+            file=sys.stderr,
+        )
+        return 1
     return 0
+
+
+_UNREADABLE = re.compile(r"\[FAILED_READ_FILE\.(\w+)\] Encountered error while reading file (\S+?)\.\s")
+"""What Spark says of a file that it does not find, or that is not what was written. Tables are checked before a step
+begins by what Delta keeps of them: to look whether each of their files is there would cost a list of them all."""

@@ -39,7 +39,7 @@ _TAKING_IN = ("ingest", "release")
 EVERY_ROW = "every row"
 """The slice of a write that replaced a whole table."""
 
-_REMEDY = "Put a copy of the table in its place, or make a new lake of the deliveries"
+REMEDY = "Put a copy of the table in its place, or make a new lake of the deliveries"
 _COMPACTED = "compacted: "
 
 _RUN_ID = re.compile(r"[a-z-]+-\d{6,}-[0-9a-f]{6}")
@@ -237,7 +237,7 @@ class Lake:
                 of_what = "" if where == "true" else f" where {where}"
                 problems.append(
                     f"{table.name}: version {published} has {have} rows{of_what}, and the steps that made it wrote"
-                    f" {want}: it was edited by hand. {_REMEDY}"
+                    f" {want}: it was edited by hand. {REMEDY}"
                 )
         if problems:
             raise StepFailure("; ".join(problems))
@@ -518,7 +518,7 @@ def jobs_named(spark: SparkSession, what: str) -> Iterator[None]:
 def _damaged(table: Table, published: int, newest: int) -> str:
     return (
         f"{table.name}: version {published} was published, but its newest is {newest}: it was damaged, or an older copy"
-        f" is in its place. {_REMEDY}"
+        f" is in its place. {REMEDY}"
     )
 
 

@@ -1,5 +1,6 @@
 """What a run says that it wrote is what Delta wrote."""
 
+import re
 import time
 from contextlib import nullcontext
 from datetime import UTC, date, datetime
@@ -13,6 +14,7 @@ from pyspark.sql import functions as F
 from conf.errors import StepFailure
 from conf.settings import load_settings
 from jobs.lakehouse import lake as lake_module
+from jobs.lakehouse.command import Invocation, Report, run_command, step
 from jobs.lakehouse.commits import Commits
 from jobs.lakehouse.cost import FORGOTTEN, LARGEST_TASK, cost_since, newest_stage, stages
 from jobs.lakehouse.lake import Lake, schema_of
@@ -32,6 +34,39 @@ def test_a_run_that_appends_nothing_wrote_nothing(lake: Lake) -> None:
     assert lake.read(DELIVERIES).count() == 1
     peaks = [run.peak_memory_bytes for run in lake.runs()]
     assert peaks[0] is not None and peaks[0] > 100_000_000
+
+
+@pytest.mark.parametrize(("damage", "told"), [("gone", "is gone"), ("cut short", r"cannot be read \(\w+\)")])
+@pytest.mark.parametrize("writes", [False, True])
+def test_a_file_that_is_gone_or_damaged_is_named_in_a_sentence(
+    damage: str, told: str, writes: bool, lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = ("shop/a@0", "shop", "a", "0", 1, 2, 2, 0, 0, None, None)
+    with lake.run("ingest", "shop", {}, {}) as run:
+        run.append(DELIVERIES, lake.spark.createDataFrame([row], schema_of(DELIVERIES)))
+        run.publish()
+    # one is of a part without rows
+    file = max(Path(lake.path(DELIVERIES)).rglob("part-*.parquet"), key=lambda path: path.stat().st_size)
+    if damage == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:100])
+        (file.parent / f".{file.name}.crc").unlink()
+
+    @step("look", "seller-credit look")
+    def look(invocation: Invocation) -> Report:
+        """Look."""
+        with lake.run("ingest", "shop again", {}, {}) as run:
+            rows = run.read(DELIVERIES)
+            run.append(DELIVERIES, rows) if writes else rows.collect()
+            run.publish()
+        return Report("look")
+
+    assert run_command(look, []) == 1
+    problem = capsys.readouterr().err
+    assert re.search(rf"error: file:{file} {told}: .* Put a copy of the table in its place", problem)
+    assert "Traceback" not in problem
+    assert [run.slice for run in lake.runs()] == ["shop"]
 
 
 def encodings(lake: Lake, table: Table, column: str) -> set[str]:
