@@ -1,6 +1,6 @@
 """Features of any sellers and as-of days, each as known then, by any way of the engine."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import reduce
@@ -85,6 +85,19 @@ class Bronze:
     sellers: DataFrame
 
 
+STATES_AT: Mapping[str, tuple[tuple[State, ...], Callable[[Silver, Asked], DataFrame]]] = {
+    "day series": (DAY_STATES, lambda silver, asked: day_states_at(silver.tiles, asked)),
+    "pairs": (PAIR_STATES, lambda silver, asked: pair_states_at(silver.pairs, silver.payees, asked)),
+    "items": (ITEM_STATES, lambda silver, asked: item_states_at(silver.items, asked)),
+    "categories": (CATEGORY_STATES, lambda silver, asked: category_states_at(silver.items, asked)),
+    "balances": (BALANCE_STATES, lambda silver, asked: balance_states_at(silver.balances, asked)),
+    "loans": (LOAN_STATES, lambda silver, asked: loan_states_at(silver.book, asked).drop("was_bad")),
+    "profiles": (PROFILE_STATES, lambda silver, asked: profile_states_at(silver.sellers, asked)),
+    "network": (NETWORK_STATES, lambda silver, asked: network_states_at(silver.sellers, silver.book, asked)),
+}
+"""What is worked out together: states, and how they become columns of the labels."""
+
+
 def features_by_sweep(
     silver: Silver, labels: DataFrame, asked: Asked, kinds_told: KindsTold, first: date | None = None
 ) -> DataFrame:
@@ -125,18 +138,9 @@ def inputs_of_sums(
     features: Sequence[Feature] = CATALOGUE,
 ) -> DataFrame:
     """What the features are made of, for labels whose window sums are at hand: the sums, and the states they name."""
-    makers: tuple[tuple[tuple[State, ...], Callable[[], DataFrame]], ...] = (
-        (DAY_STATES, lambda: day_states_at(silver.tiles, asked)),
-        (PAIR_STATES, lambda: pair_states_at(silver.pairs, silver.payees, asked)),
-        (ITEM_STATES, lambda: item_states_at(silver.items, asked)),
-        (CATEGORY_STATES, lambda: category_states_at(silver.items, asked)),
-        (BALANCE_STATES, lambda: balance_states_at(silver.balances, asked)),
-        (LOAN_STATES, lambda: loan_states_at(silver.book, asked).drop("was_bad")),
-        (PROFILE_STATES, lambda: profile_states_at(silver.sellers, asked)),
-        (NETWORK_STATES, lambda: network_states_at(silver.sellers, silver.book, asked)),
-    )
     wanted = set(wanted_states(features))
-    return inputs(sums, [make() for states, make in makers if wanted & set(states)], kinds_told, features)
+    made = [make(silver, asked) for states, make in STATES_AT.values() if wanted & set(states)]
+    return inputs(sums, made, kinds_told, features)
 
 
 def _since(rows: DataFrame, first: date, days: int) -> DataFrame:
