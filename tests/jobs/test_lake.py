@@ -5,10 +5,12 @@ import time
 from contextlib import nullcontext
 from datetime import UTC, date, datetime
 from pathlib import Path
+from urllib.parse import urlparse
 
 import pyarrow.parquet as pq
 import pytest
 from delta.tables import DeltaTable
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.errors import StepFailure
@@ -20,8 +22,10 @@ from jobs.lakehouse.cost import FORGOTTEN, LARGEST_TASK, cost_since, newest_stag
 from jobs.lakehouse.lake import Lake, schema_of
 from jobs.status import cost
 from transforms.tables.bronze import DELIVERIES
-from transforms.tables.gold import WINDOW_SUMS
+from transforms.tables.gold import SELLER_FEATURES, WINDOW_SUMS
 from transforms.tables.table import Table
+
+AS_OF = date(2024, 3, 5)
 
 
 def test_a_run_that_appends_nothing_wrote_nothing(lake: Lake) -> None:
@@ -76,17 +80,14 @@ def encodings(lake: Lake, table: Table, column: str) -> set[str]:
     return set(found.encodings)
 
 
+def unknown_of(lake: Lake, table: Table, sellers: int) -> DataFrame:
+    """Rows of a gold table as of AS_OF, a seller each, of whom nothing is known."""
+    told = {"seller_id": F.format_string("S%d", "id"), "as_of": F.lit(AS_OF), "run_id": F.lit("features-1")}
+    return lake.spark.range(sellers).select(*(told.get(c.name, F.lit(None).cast(c.type)).alias(c.name) for c in table))
+
+
 def test_numbers_are_kept_as_differences_in_tables_of_numbers_alone(lake: Lake) -> None:
-    sums = lake.spark.range(3).select(
-        *(
-            F.lit(None).cast(c.type).alias(c.name)
-            for c in WINDOW_SUMS
-            if c.name not in ("seller_id", "as_of", "run_id")
-        ),
-        F.lit("S1").alias("seller_id"),
-        F.lit(date(2024, 3, 5)).alias("as_of"),
-        F.lit("features-1").alias("run_id"),
-    )
+    sums = unknown_of(lake, WINDOW_SUMS, 3)
     row = ("shop/a@0", "shop", "a", "0", 1, 2, 2, 0, 0, None, None)
     with lake.run("features", "as_of=2024-03-05", {}, {}) as run:
         run.append(WINDOW_SUMS, sums)
@@ -225,3 +226,26 @@ def test_what_a_run_cost_is_what_the_files_say(lake: Lake, tmp_path: Path, monke
     report = cost(lake, tmp_path / "cost.png")
     assert [line[0] for line in report.table[1]] == ["ingest", "ingest"]
     assert (tmp_path / "cost.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_a_run_replaced_or_put_together_is_what_the_files_say(lake: Lake) -> None:
+    slice_ = f"as_of = '{AS_OF}' and run_id = 'features-1'"
+
+    def files() -> tuple[int, int]:
+        there = [Path(urlparse(file).path) for file in lake.read(SELLER_FEATURES).inputFiles()]
+        return len(there), sum(path.stat().st_size for path in there)
+
+    for sellers, parts in ((5, 2), (700, 3)):
+        with lake.run("features", f"{sellers} sellers", {}, {}) as run:
+            run.replace(SELLER_FEATURES, unknown_of(lake, SELLER_FEATURES, sellers).repartition(parts), slice_)
+            run.publish()
+        (output,) = lake.runs()[-1].outputs
+        # of the slice as it is now, and not of what it replaced
+        assert (output["rows"], output["files"], output["bytes"]) == (sellers, *files())
+        assert output["slice"] == slice_
+    assert files()[0] > 1
+    with lake.run("aggregate", "put together", {}, {}) as run:
+        run.compact(SELLER_FEATURES, f"as_of = '{AS_OF}'", "seller_id")
+        run.publish()
+    (output,) = lake.runs()[-1].outputs
+    assert (output["files"], output["bytes"]) == files() and output["files"] == 1
