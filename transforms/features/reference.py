@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import groupby
 
-from transforms.features.catalogue import CATALOGUE, MODEL_INPUTS, STATES, made_of
+from transforms.features.catalogue import BY_NAME, CATALOGUE, MODEL_INPUTS, STATES, made_of
 from transforms.features.feature import Feature
 from transforms.tables.measures import MEASURES
 
@@ -62,6 +62,39 @@ next `aggregate` adds it to the tiles of the closed days. What cannot be summed 
 `transforms/features/states/`.
 """
 
+_NOT_HERE = (
+    (
+        "days of delivery that 9 of 10 orders keep to",
+        "sums keep how many were late, not how late each was",
+        "late_delivery_rate_90d",
+        "delivery_hours_mean_90d",
+    ),
+    (
+        "forecast of the next 90 days' sales; growth after the season",
+        "a forecast is a model of its own; its parts are here",
+        "season_index_next_90d",
+        "gmv_growth_on_year_90d",
+    ),
+    ("season of the category", "days are summed by seller, not by category", "season_index_next_90d"),
+    ("sales lost with the ten best buyers", "the same number as their share", "top_ten_buyer_share_90d"),
+    ("money held in escrow; days until it is settled", "no kind of payment event tells it", "inflow_sum_90d"),
+    ("restocking over sales", "stock is not told, payments to suppliers are", "supplier_rate_90d"),
+    (
+        "use of the limit, and its change",
+        "a limit is the lender's own decision, and would feed it back",
+        "outstanding_principal",
+        "debt_rate",
+    ),
+    (
+        "days from a draw to the first repayment; sales taken elsewhere after a draw",
+        "no state keeps the day of a loan's first repayment; what is sold elsewhere is in no ledger",
+        "mean_days_drawn",
+        "cash_out_share_365d",
+    ),
+    ("suppliers shared with other shops", "groups go by owner, device and payout account", "group_members"),
+)
+"""Ideas that the catalogue has no entry for: what, why, and the features nearest to it."""
+
 
 def reference() -> str:
     """The page, as Markdown."""
@@ -77,6 +110,8 @@ def reference() -> str:
         "## States\n\nWhat is not a sum, as of the as-of day.\n\n"
         f"{_rows(('state', 'made of', 'meaning', 'needs'), states)}\n",
         _ADDING,
+        "## Not here\n\nWhat is asked for elsewhere, and what stands nearest to it here.\n\n"
+        f"{_rows(('idea', 'why not', 'nearest'), [_absent(*idea) for idea in _NOT_HERE])}\n",
     ]
     return "\n".join(parts)
 
@@ -103,6 +138,10 @@ def _table(features: list[Feature]) -> str:
             for f in features
         ],
     )
+
+
+def _absent(idea: str, why: str, *nearest: str) -> tuple[str, ...]:
+    return idea, why, ", ".join(f"`{BY_NAME[name].name}`" for name in nearest)
 
 
 def _rows(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
