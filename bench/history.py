@@ -1,8 +1,10 @@
 """What a day's refresh reads when history is longer: bytes of tiles, and of all else beside them.
 
-    python -m bench.history --out /tmp/history --days 90 --days 400 --days 1826
+    python -m bench.history --out /tmp/history --days 90 --days 400 --days 1861
 
-A lake for each length of history, with as many sellers and as many events a day in all of them. Of the second of two
+A lake for each length of history, with as many sellers and as many events a day in all of them, and days that bring as
+much: buyers come and go, since of buyers who stay for ever more return in a fifth year, and each return is a tile; and
+the last two end on the same day of a year, since tiles lie by month. Of the second of two
 days after it is told what Spark says it read: the tiles (all that carrying the window sums on read, less what reading
 those of the day before and the profiles alone reads), these two, Delta's own lists of the files of its tables, and what
 `aggregate` read for the day's news; beside it the sizes of the files.
@@ -26,6 +28,7 @@ from transforms.tables.silver import SELLER_BUYER_DAY, SELLER_DAY, SELLER_ITEM_D
 from transforms.tables.table import Table
 
 SELLERS = 4_000
+BUYER_DAYS = 365
 CORES = 2
 MEGABYTE = 1e6
 
@@ -110,7 +113,7 @@ def of_a_day(lake: Lake, out: Path, ledger: Ledger) -> dict[str, float]:
 
 @click.command()
 @click.option(
-    "--days", multiple=True, type=int, default=(90, 400, 1_826), show_default=True, help="Lengths of history."
+    "--days", multiple=True, type=int, default=(90, 400, 1_861), show_default=True, help="Lengths of history."
 )
 @click.option("--events-a-day", default=5_000, show_default=True, help="The same in every lake.")
 @click.option(
@@ -121,7 +124,7 @@ def main(days: tuple[int, ...], events_a_day: int, out: Path) -> None:
     use_cores(CORES)
     told: dict[int, dict[str, float]] = {}
     for many in days:
-        ledger, folder = Ledger(events_a_day * many, many, SELLERS), out / f"{many}-days"
+        ledger, folder = Ledger(events_a_day * many, many, SELLERS, buyer_days=BUYER_DAYS), out / f"{many}-days"
         lake = prepared(folder, ledger, CORES, "4g")
         require_unused(lake, ledger)
         told[many] = of_a_day(lake, folder, ledger)

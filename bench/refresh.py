@@ -97,6 +97,8 @@ class Ledger:
     sellers: int
     is_skewed: bool = False
     """One event in SHARE_OF_ONE is one seller's."""
+    buyer_days: int | None = None
+    """For so many days a buyer is one of a seller's 250, then another is; None: the same 250 for ever."""
 
     @property
     def last_day(self) -> date:
@@ -116,6 +118,9 @@ def events_sql(ledger: Ledger) -> str:
     seller = f"case when hash(i, 12) % {SHARE_OF_ONE} = 0 then 0 else {busy} end" if ledger.is_skewed else busy
     # a seller with a fifth of all has as many buyers and items for its orders as the others
     of_one = f"case when seller = 0 then {ledger.sellers // SHARE_OF_ONE} else 1 end" if ledger.is_skewed else "1"
+    # others come as evenly as these leave
+    turned = f" + after * 250 * {of_one} // {ledger.buyer_days}" if ledger.buyer_days else ""
+    buyer = f"hash(i, 2) % (250 * {of_one}){turned}"
     each = f"""
         select i, {seller} as seller,
             (hash(i, 3) % 100) as chance,
@@ -125,7 +130,7 @@ def events_sql(ledger: Ledger) -> str:
         from range({ledger.events}) t(i)
     """
     row = f"""
-        select i, printf('S%07d', seller) as seller_id, md5(seller || '/' || hash(i, 2) % (250 * {of_one})) as buyer_id,
+        select i, printf('S%07d', seller) as seller_id, md5(seller || '/' || ({buyer})) as buyer_id,
             case when chance < 60 then 'paid' when chance < 78 then 'shipped' when chance < 84 then 'confirmed'
                 when chance < 90 then 'rated' when chance < 95 then 'cancelled' else 'refunded' end as kind,
             date '{FIRST_DAY}' + after as event_day, date '{FIRST_DAY}' + after + late as arrival_day,
