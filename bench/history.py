@@ -4,10 +4,11 @@
 
 A lake for each length of history, with as many sellers and as many events a day in all of them, and days that bring as
 much: buyers come and go, since of buyers who stay for ever more return in a fifth year, and each return is a tile; and
-the last two end on the same day of a year, since tiles lie by month. Of the second of two
-days after it is told what Spark says it read: the tiles (all that carrying the window sums on read, less what reading
-those of the day before and the profiles alone reads), these two, Delta's own lists of the files of its tables, and what
-`aggregate` read for the day's news; beside it the sizes of the files.
+the last two end on the same day of a year, since tiles lie by month.
+
+Of the second of two days after it is told what Spark says it read: the tiles (all that carrying the window sums on
+read, less what reading those of the day before and the profiles alone reads), these two, Delta's own lists of the files
+of its tables, and what `aggregate` read for the day's news; beside it the sizes of the files.
 """
 
 from dataclasses import dataclass
