@@ -6,12 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from pyspark.sql import SparkSession
 
 from conf.settings import load_settings
 from jobs.lakehouse.lake import Lake
 
 PROJECT = Path(__file__).resolve().parents[1]
+
+# a busy machine is no fault: by itself hypothesis fails an example that takes 200 ms
+settings.register_profile("however slow", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("however slow")
 
 SMALL = {
     "spark.sql.codegen.wholeStage": "false",

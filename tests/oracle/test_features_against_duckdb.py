@@ -49,7 +49,6 @@ def test_sweep_advance_and_rebuild_give_what_duckdb_gives(
 ) -> None:
     @settings(
         max_examples=examples,
-        deadline=None,
         derandomize=True,
         database=None,
         phases=[Phase.generate],

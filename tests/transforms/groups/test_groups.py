@@ -110,7 +110,7 @@ VERSIONS = st.lists(
 )
 
 
-@settings(max_examples=3, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(VERSIONS, min_size=6, max_size=6))
 def test_random_profiles_give_the_groups_of_a_union_find(spark: SparkSession, worlds) -> None:
     # six worlds in one evaluation, kept apart by a prefix

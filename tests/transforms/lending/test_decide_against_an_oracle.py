@@ -92,9 +92,7 @@ def random_figures(random):
 
 
 # hypothesis draws the worlds' seeds: it takes minutes to draw hundreds of sellers, figure by figure, by itself
-FEW = settings(
-    max_examples=3, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
-)
+FEW = settings(max_examples=3, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate])
 SEEDS = st.integers(0, 2**32)
 
 

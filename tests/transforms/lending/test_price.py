@@ -114,7 +114,6 @@ def prices(draw):
 # no shrinking: a frame a try takes half a second
 TRIES = settings(
     max_examples=8,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )

@@ -1,13 +1,12 @@
 """How a task takes the rows of a partition: some whole sellers at once."""
 
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms.windows.wide import SLICE, whole_slices
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.integers(0, 5), max_size=60).map(sorted),
     st.lists(st.integers(0, 7), min_size=1, max_size=30),
