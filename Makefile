@@ -21,6 +21,10 @@ COVERAGE := $(ROOMS:%=--cov=%) --cov-report=term:skip-covered
 ARGS ?=
 QUICK := -m "not full"
 
+# Where a shell says so, nothing imported is kept compiled, and every process of the tests compiles all of it anew: a
+# third and more of what it takes to import Spark and MLflow.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-tests demo mlflow real real-others test test-full unit lint types imports format dist zip-smoke cluster-smoke features-doc lock clean
 

@@ -13,6 +13,7 @@ from conf.world import load_world
 SHOPS = 100
 
 
+@pytest.mark.full  # half a minute
 def test_the_second_world_alone_is_the_second_of_two(spark: SparkSession) -> None:
     as_of = date(2021, 3, 1)
 

@@ -79,6 +79,7 @@ def test_a_delivery_that_comes_after_its_day_was_closed_is_news_of_the_first_ope
 
 
 @pytest.mark.usefixtures("without_a_champion")
+@pytest.mark.full  # half a minute
 def test_an_input_that_is_one_delivery_is_taken_in_too(lake: Lake, tmp_path: Path) -> None:
     write_orders(tmp_path / "in" / "orders.csv", [order("one")])
     day_of_work(lake, date(2025, 3, 11), tmp_path / "in", source().model_copy(update={"deliveries": "whole"}))

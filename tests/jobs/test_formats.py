@@ -383,7 +383,8 @@ def test_a_cut_or_flipped_archive_is_refused_by_name_and_the_others_are_read(lak
     }
 
 
-def test_a_flipped_byte_in_parquet_is_told_by_the_files_name(lake: Lake, folder: Path) -> None:
+def flipped_at_a_byte(folder: Path) -> dict[str, list[str]]:
+    """Write orders.parquet with a page that is not what its checksum says; gives the columns that were written."""
     columns = {name: [str(order("e")[name])] * 2000 for name in COLUMNS}
     columns["id"] = [f"event {number * 7919}" for number in range(2000)]
     pq.write_table(
@@ -394,15 +395,21 @@ def test_a_flipped_byte_in_parquet_is_told_by_the_files_name(lake: Lake, folder:
         use_dictionary=False,
     )
     whole = (folder / "orders.parquet").read_bytes()
-    rows, _ = raw(lake, ledger("*.parquet"), folder)
-    assert len(rows) == 2000
-
     flipped = bytearray(whole)
     flipped[whole.index(b"event 7919")] ^= 1
     (folder / "orders.parquet").write_bytes(flipped)
+    return columns
+
+
+def test_a_flipped_byte_in_parquet_is_told_by_the_files_name(lake: Lake, folder: Path) -> None:
+    flipped_at_a_byte(folder)
     with pytest.raises(DamagedFile, match=r"orders\.parquet: could not be read to its end"):
         check(lake, ledger("*.parquet"), str(folder), 5_000, TODAY)
-    # two damaged, and a sound one: that one goes in, and the counts add up
+
+
+@pytest.mark.full  # half a minute: what can be read is found out file by file
+def test_a_sound_file_beside_damaged_ones_goes_in_and_the_counts_add_up(lake: Lake, folder: Path) -> None:
+    columns = flipped_at_a_byte(folder)
     shutil.copy(folder / "orders.parquet", folder / "too.parquet")
     columns["id"] = [f"other {number}" for number in range(2000)]
     pq.write_table(pa.table(columns), folder / "sound.parquet")
@@ -414,9 +421,7 @@ def test_a_flipped_byte_in_parquet_is_told_by_the_files_name(lake: Lake, folder:
     assert [tuple(row) for row in told] == [("orders.parquet", why), ("too.parquet", why)]
 
 
-def test_a_file_that_changes_while_it_is_read_is_noticed(
-    lake: Lake, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_was_changed_is_told_by_its_name(folder: Path) -> None:
     path = folder / "orders.csv"
     path.write_text(f"{','.join(COLUMNS)}\n{line('a')}\n")
     deliveries = find_deliveries(ledger("*.csv"), str(folder), None, None)
@@ -424,6 +429,14 @@ def test_a_file_that_changes_while_it_is_read_is_noticed(
     path.write_text(f"{','.join(COLUMNS)}\n{line('a')}\n{line('b')}\n")
     with pytest.raises(StepFailure, match=r"orders\.csv: was changed while it was read"):
         require_unchanged(str(folder), deliveries)
+
+
+@pytest.mark.full  # half a minute: taken in twice
+def test_a_file_that_changes_while_it_is_read_is_noticed(
+    lake: Lake, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder / "orders.csv"
+    path.write_text(f"{','.join(COLUMNS)}\n{line('a')}\n{line('b')}\n")
 
     def judged_while_it_grows(*_: Any) -> None:
         path.write_text(f"{','.join(COLUMNS)}\n{line('a')}\n{line('b')}\n{line('c')}\n")

@@ -346,6 +346,7 @@ def test_a_correction_of_an_id_that_came_again_takes_back_the_newest(lake: Lake,
     assert refusals(lake) == {name: ["voids: the event was voided before"] for name in ("c2", "c3")}
 
 
+@pytest.mark.full  # a minute
 def test_an_id_that_came_again_is_known_by_each_of_its_contents(lake: Lake, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     first = order("a", at="2025-01-05 10:00:00", amount="5.00")
@@ -383,7 +384,6 @@ def test_the_days_of_a_lake_are_those_of_one_zone(lake: Lake, tmp_path: Path) ->
     elsewhere = Lake(lake.spark, lake.settings.model_copy(update={"calendar": calendar}))
     with pytest.raises(UserError, match="days are those of Asia/Shanghai, and calendar.time_zone says Europe/Berlin"):
         taken_in(elsewhere, tmp_path / "in")
-    assert taken_in(lake, tmp_path / "in")["accepted"] == 1
 
 
 @pytest.mark.full  # half a minute
