@@ -26,7 +26,7 @@ QUICK := -m "not full"
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo mlflow real real-others test test-full unit lint types imports format dist zip-smoke cluster-smoke features-doc lock clean
+.PHONY: help setup setup-tests demo mlflow real real-others test test-full unit lint types imports format coverage dist zip-smoke cluster-smoke features-doc lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -103,13 +103,16 @@ real-others: ## after `make real`: XGBoost and the scorecard on the same firms, 
 	    then train --cross-validate 5x5 --trainer 'modeller of the demo' --policy no_loan_book --algorithm scorecard
 # ---------------------------------------------------------------------------------------------------------------------
 
-test: lint types imports unit ## all that must hold before a commit: lint, types, import rules, tests with coverage
+test: lint types imports unit ## all that must hold before a commit: lint, types, import rules, tests
 
-unit: setup-tests ## the tests alone, with coverage lines
-	@$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder $(QUICK) $(COVERAGE) $(ARGS)
+unit: setup-tests ## the tests alone
+	@$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder $(QUICK) $(ARGS)
 
-test-full: setup-tests ## the tests that take minutes: 2,500 histories, verify on broken engines, days one by one, kills, two writers
+test-full: setup-tests ## the tests that take minutes: the chain, real invoices, 2,500 histories, broken engines, days one by one, kills
 	@$(PYTEST) -m full $(ARGS)
+
+coverage: setup-tests ## which lines the quick tests touch
+	@$(PYTEST) $(QUICK) $(COVERAGE) $(ARGS)
 
 lint: setup-tests ## ruff: rules and format
 	@$(ENV) ruff check $(CODE) && ruff format --check $(CODE)

@@ -322,6 +322,7 @@ class AsAUser:
         return self.disk.open_input_file(self._may(path))
 
 
+@pytest.mark.full  # two intakes
 def test_what_may_not_be_read_is_refused_by_name_and_the_rest_goes_in(
     lake: Lake, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

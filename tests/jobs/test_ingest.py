@@ -363,6 +363,7 @@ def test_an_id_that_came_again_is_known_by_each_of_its_contents(lake: Lake, tmp_
     assert lake.read(ORDER_EVENTS).count() == 2
 
 
+@pytest.mark.full  # two intakes
 def test_a_mapping_that_reads_what_is_known_otherwise_is_told_and_takes_nothing_in(lake: Lake, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     rows = [order(f"e{number}") | {"sku": "x"} for number in range(120)]
@@ -376,6 +377,7 @@ def test_a_mapping_that_reads_what_is_known_otherwise_is_told_and_takes_nothing_
     assert [run.run_id for run in lake.runs()] == before and lake.read(QUARANTINE).count() == 0
 
 
+@pytest.mark.full  # two intakes
 def test_the_days_of_a_lake_are_those_of_one_zone(lake: Lake, tmp_path: Path) -> None:
     write_orders(tmp_path / "in" / "2025-03-08" / "orders.csv", [order("one")])
     taken_in(lake, tmp_path / "in")
@@ -400,6 +402,7 @@ def test_a_correction_needs_no_day_of_its_own(lake: Lake, tmp_path: Path) -> Non
     assert sorted(map(tuple, rows.collect())) == [("c1", -1, 700, "2025-03-09"), ("wrong", 1, 700, "2025-03-09")]
 
 
+@pytest.mark.full  # two intakes
 def test_a_correction_arrives_with_its_load_and_never_before_its_original(lake: Lake, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     late = validate(Source, parse_yaml(SHOP.replace("event_day + 0", "event_day + 3"), "shop.yml")[0], {}, "shop.yml")

@@ -24,9 +24,12 @@ INVOICES = PROJECT.parent / "shared" / "data" / "invoices"
 FIRMS = ("E36", "E48", "E61", "E99", "E103", "E115", "E150", "E240", "E333", "E412")
 TODAY = date(2026, 1, 1)
 
-pytestmark = pytest.mark.skipif(
-    not (INVOICES / "invoices.parquet").is_file(), reason=f"the public invoices are not in {INVOICES}"
-)
+pytestmark = [
+    pytest.mark.full,  # three minutes
+    pytest.mark.skipif(
+        not (INVOICES / "invoices.parquet").is_file(), reason=f"the public invoices are not in {INVOICES}"
+    ),
+]
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +49,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def lake(spark: SparkSession, folder: Path) -> Lake:
     lake = lake_at(spark, folder.parent)
     ingest(lake, load_source("vat_invoices"), str(folder), None, TODAY)
-    return lake
-
-
-@pytest.fixture(scope="module")
-def closed(lake: Lake) -> Lake:
     aggregate(lake, date(2020, 3, 31))
     return lake
 
@@ -69,9 +67,7 @@ def test_every_invoice_is_accepted_or_a_repeat(lake: Lake, folder: Path) -> None
     assert accepted == distinct
 
 
-@pytest.mark.full  # half a minute each, as those below: all features, of some firms
-def test_net_sales_are_those_of_duckdb(closed: Lake, folder: Path) -> None:
-    lake = closed
+def test_net_sales_are_those_of_duckdb(lake: Lake, folder: Path) -> None:
     features(lake, date(2020, 3, 1))
     run = lake.last_run("features", "as_of=2020-03-01")
     assert run is not None
@@ -88,10 +84,8 @@ def test_net_sales_are_those_of_duckdb(closed: Lake, folder: Path) -> None:
     assert {seller: have[seller] for seller, _ in wanted} == {seller: int(fen) for seller, fen in wanted}
 
 
-@pytest.mark.full  # `make test` holds the ways against each other on random histories
 @pytest.mark.parametrize("day", [date(2018, 3, 1), date(2019, 7, 15), date(2020, 3, 1)], ids=str)
-def test_sweep_is_rebuild(closed: Lake, day: date) -> None:
-    lake = closed
+def test_sweep_is_rebuild(lake: Lake, day: date) -> None:
     features(lake, day)
     run = lake.last_run("features", f"as_of={day}")
     assert run is not None
@@ -100,9 +94,7 @@ def test_sweep_is_rebuild(closed: Lake, day: date) -> None:
     assert by_sweep == rebuilt(lake, day)
 
 
-@pytest.mark.full
-def test_outcomes_are_those_given_and_the_rating_is_no_feature(closed: Lake, folder: Path) -> None:
-    lake = closed
+def test_outcomes_are_those_given_and_the_rating_is_no_feature(lake: Lake, folder: Path) -> None:
     training_set_as_given(lake)
     given = duckdb.sql(
         f"select enterprise_id, cast(defaulted as int) from '{folder}/enterprises.csv' where defaulted is not null"

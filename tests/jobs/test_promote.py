@@ -236,6 +236,7 @@ def test_a_version_without_exact_reasons_stays_a_challenger(shared: Lake) -> Non
         promote(Lake(shared.spark, shared.settings), "6", "Li Wei", {"contributions": "who cares"}, NOON)
 
 
+@pytest.mark.full  # a lake and a registry of its own
 def test_a_champion_that_was_deleted_is_told_and_can_be_replaced(spark: SparkSession, tmp_path: Path) -> None:
     lake = with_a_champion_and_a_challenger(spark, tmp_path)
     settings = lake.settings.mlflow
@@ -256,6 +257,7 @@ def test_a_champion_that_was_deleted_is_told_and_can_be_replaced(spark: SparkSes
     assert champion(Lake(spark, lake.settings)) == 2
 
 
+@pytest.mark.full  # a lake and a registry of its own
 def test_a_model_that_nobody_signed_does_not_score_under_the_champions_number(
     spark: SparkSession, tmp_path: Path
 ) -> None:
@@ -295,6 +297,7 @@ def scored(lake: Lake, number: int, made_by: str, as_of: date = DAY, features: s
     publish(lake, "score", f"as_of={as_of}", {}, facts | {"features_run_id": features})
 
 
+@pytest.mark.full  # a lake and a registry of its own
 def test_no_offer_is_made_by_a_version_that_nobody_signed(spark: SparkSession, tmp_path: Path) -> None:
     lake = lake_at(spark, tmp_path)
     trained(lake, 1, GOOD)
@@ -334,6 +337,7 @@ def test_no_offer_is_made_by_a_version_that_nobody_signed(spark: SparkSession, t
     assert decide(lake, DAY, POLICY).values["decisions"] == 0
 
 
+@pytest.mark.full  # a lake and a registry of its own
 def test_a_day_worked_again_after_a_promotion_gets_the_answer_that_was_given(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -362,6 +366,7 @@ def test_a_day_worked_again_after_a_promotion_gets_the_answer_that_was_given(
         score(lake, the_day_after)
 
 
+@pytest.mark.full  # a lake and a registry of its own
 def test_a_day_rests_on_what_stands_when_it_is_decided(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -428,6 +433,7 @@ def leak_audit(lake: Lake, training_set: str) -> tuple[str, str]:
     return found.verdict, found.evidence
 
 
+@pytest.mark.full  # a lake and a registry of its own
 def test_a_leak_that_one_audit_found_is_not_cleared_by_another(lake: Lake) -> None:
     publish(lake, "training-set", "cohorts", {}, {"catalogue": "as of the set"})
     made_by = lake.last_run("training-set")
@@ -453,6 +459,7 @@ def test_a_leak_that_one_audit_found_is_not_cleared_by_another(lake: Lake) -> No
     assert leak_audit(lake, of_set) == leaking
 
 
+@pytest.mark.full  # a lake and a registry of its own
 def test_a_roll_back_goes_to_the_model_that_was_signed_not_to_its_number(spark: SparkSession, tmp_path: Path) -> None:
     lake = lake_at(spark, tmp_path)
     first, second = f"{1:032x}", f"{2:032x}"
@@ -484,6 +491,7 @@ def test_a_roll_back_goes_to_the_model_that_was_signed_not_to_its_number(spark: 
     assert verdicts["adverse-impact"] == "pass"
 
 
+@pytest.mark.full  # a lake and a registry of its own
 def test_another_model_under_the_champions_number_is_another_champion(lake: Lake) -> None:
     facts = {"kind": PROMOTION, "model_version": "1"}
     publish(lake, "promote", CHAMPION, {}, facts | {"mlflow_run": "first"})

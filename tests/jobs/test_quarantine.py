@@ -201,6 +201,7 @@ def test_a_delivery_with_too_many_bad_records_is_held_whole_and_comes_back_whole
     assert [row[0] for row in stamps] == ["03:22:33.123457"]
 
 
+@pytest.mark.full  # a lake of its own
 def test_what_filters_leave_out_is_not_bad(lake: Lake, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     tests = [order(f"test-{number}", shop="test") for number in range(100)]
@@ -339,6 +340,7 @@ def test_columns_that_tell_of_persons_are_pseudonyms_in_quarantine(lake: Lake, t
     assert rows(lake, "event_id", "buyer_id") == [("lent", pseudonym("b1"))]
 
 
+@pytest.mark.full  # a lake of its own
 def test_a_source_without_ids_of_persons_has_no_key_and_keeps_no_names(lake: Lake, tmp_path: Path) -> None:
     fields = {"seller_id": "shop", "changed_on": "since"}
     feed = {"name": "shops", "files": "*.csv", "event": "seller_version", "fields": fields}
@@ -387,6 +389,7 @@ def test_what_is_read_from_a_pseudonym_cannot_be_released(spark: object, tmp_pat
         release(lake, shop(text), None, LATER)
 
 
+@pytest.mark.full  # a lake of its own
 def test_while_no_day_is_closed_a_release_arrives_as_its_records_tell(lake: Lake, tmp_path: Path) -> None:
     write_orders(tmp_path / "in" / "2025-03-01" / "orders.csv", [order("old", what="lent", at="2025-03-01 09:00:00")])
     write_orders(tmp_path / "in" / "2025-03-01" / "orders2.csv", [order("older", at="2025-02-28 09:00:00")])

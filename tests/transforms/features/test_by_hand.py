@@ -238,6 +238,7 @@ def test_the_tiny_ledger_gives_what_was_worked_out(spark: SparkSession, way: str
     assert not wrong
 
 
+@pytest.mark.full  # all features once more
 def test_what_no_source_tells_is_unknown_and_not_none(spark: SparkSession) -> None:
     found = features_by_sweep(tiny.silver(tiny.bronze(spark)), tiny.labels(spark), Chosen(tiny.labels(spark)), {})
     busy = found.filter("seller_id = 'busy'").collect()[0].asDict()

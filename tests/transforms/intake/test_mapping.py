@@ -60,7 +60,10 @@ FEEDS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(params=FEEDS)
+IN_FULL = {"with a filter", "a column that is not there"}
+
+
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.full if name in IN_FULL else ()) for name in FEEDS])
 def records(spark: SparkSession, request: pytest.FixtureRequest) -> Records:
     changes = dict(FEEDS[request.param])
     taken = changes.pop("filter", None)

@@ -3,7 +3,6 @@
 from collections import Counter
 from datetime import date, timedelta
 
-import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
