@@ -91,7 +91,7 @@ def taken_in(spark: SparkSession, ledger: Path, tmp_path_factory: pytest.TempPat
     return folder
 
 
-@pytest.mark.full  # two minutes; `make test` kills a scoring, in test_chain.py
+@pytest.mark.full  # two minutes
 def test_an_ingest_killed_and_run_again_gives_the_same_tables(
     spark: SparkSession, ledger: Path, taken_in: Path, tmp_path: Path
 ) -> None:
