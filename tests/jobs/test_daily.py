@@ -87,6 +87,7 @@ def test_an_input_that_is_one_delivery_is_taken_in_too(lake: Lake, tmp_path: Pat
 
 
 @pytest.mark.usefixtures("without_a_champion")
+@pytest.mark.full  # half a minute
 def test_what_happened_after_midnight_before_the_export_arrives_on_its_own_day(lake: Lake, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     rows = [order("evening"), order("night", at="2025-03-11 00:02:00"), order("never", at="2025-03-12 00:02:00")]

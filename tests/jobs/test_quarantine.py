@@ -42,6 +42,7 @@ def rows(lake: Lake, *columns: str) -> list[tuple[object, ...]]:
     return sorted(map(tuple, lake.read(ORDER_EVENTS).select(*columns).collect()))
 
 
+@pytest.mark.full  # a minute: six intakes and releases
 def test_refused_records_are_listed_and_released_once_by_a_mended_mapping(lake: Lake, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     write_orders(
