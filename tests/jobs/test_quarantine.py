@@ -314,6 +314,7 @@ def test_what_nobody_reads_within_a_record_is_a_pseudonym_in_quarantine(lake: La
     assert "Quitmeyer" not in kept["record"] and json.loads(kept["record"])["city"] == "Bern"
 
 
+@pytest.mark.full  # a lake of its own
 def test_columns_that_tell_of_persons_are_pseudonyms_in_quarantine(lake: Lake, tmp_path: Path) -> None:
     text = SHOP.replace(
         "event: order_event", "event: order_event\n    filter: what <> 'test'\n    personal: [note, greeting]", 1
@@ -358,6 +359,7 @@ def test_a_source_without_ids_of_persons_has_no_key_and_keeps_no_names(lake: Lak
     assert json.loads(kept["record"]) == {"shop": "s1", "since": "soon"}
 
 
+@pytest.mark.full  # a lake of its own
 def test_a_lake_knows_its_key(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_orders(tmp_path / "in" / "2025-03-09" / "orders.csv", [order("one")])
     ingest(lake, shop(), str(tmp_path / "in"), None, TODAY)

@@ -93,6 +93,7 @@ def test_a_folder_with_something_else_is_refused(spark: SparkSession, tmp_path: 
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 
+@pytest.mark.full  # a world of its own
 def test_an_unfinished_world_is_started_over(spark: SparkSession, small: Path, tmp_path: Path) -> None:
     for name in ("unfinished/weeks", "deliveries/1999-01-01/orders"):
         (tmp_path / name).mkdir(parents=True)

@@ -37,6 +37,7 @@ def quarantined(lake: Lake) -> list[list[str]]:
     return sorted(sorted(row["reasons"]) for row in lake.read(QUARANTINE).select("reasons").collect())
 
 
+@pytest.mark.full  # the payment company of the same page goes the same way
 def test_the_bookshops_of_the_documentation(lake: Lake) -> None:
     lines, fields = checked(lake, "bookshops")
     assert fields["paid", "amount_fen"] == (
