@@ -58,6 +58,7 @@ def test_one_cohort_weighs_as_it_is_and_one_outcome_too(spark: SparkSession) -> 
     assert [row[FIT_WEIGHT] for row in good.select(fit_weight(cohort_weights(good))).distinct().collect()] == [1.0]
 
 
+@pytest.mark.full  # three models
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_a_slump_is_not_laid_to_what_only_grows_with_the_calendar(spark: SparkSession, name: str) -> None:
     """Of two sellers with the same stress the one whose shop is six months older is no riskier; stress still is."""
