@@ -378,6 +378,7 @@ def test_a_lake_knows_its_key(lake: Lake, tmp_path: Path, monkeypatch: pytest.Mo
     assert len(rows(lake, "event_id")) == 2
 
 
+@pytest.mark.full  # a lake of its own
 def test_what_is_read_from_a_pseudonym_cannot_be_released(spark: object, tmp_path: Path) -> None:
     lake = lake_at(spark, tmp_path)  # type: ignore[arg-type]
     text = SHOP.replace(

@@ -148,6 +148,7 @@ def test_the_probability_is_the_calibrated_margin_and_unknown_is_unknown(rows: D
     assert [row["margin"] for row in again.transform(rows).select("margin").collect()] == first
 
 
+@pytest.mark.full  # the other algorithm
 def test_xgboost_takes_rows_of_several_partitions_and_grows_the_same_trees(rows: DataFrame, inputs: Inputs) -> None:
     few = XGBoosting(trees=5)
     # of so many rows the vectors come in three partitions
@@ -156,6 +157,7 @@ def test_xgboost_takes_rows_of_several_partitions_and_grows_the_same_trees(rows:
     assert margins[0] == margins[1] and len(set(margins[0])) > 10
 
 
+@pytest.mark.full  # the other algorithm
 def test_xgboost_moves_the_score_only_the_way_that_the_catalogue_expects(rows: DataFrame) -> None:
     # risk is expected to rise with refunds and to fall with growth: here it does the reverse
     turned = rows.select(
