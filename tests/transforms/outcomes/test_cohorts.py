@@ -3,6 +3,7 @@
 from collections import Counter
 from datetime import date, timedelta
 
+import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
@@ -45,18 +46,17 @@ CASES: dict[str, tuple[list[Loan], tuple[str, int, int | None, date | None]]] = 
 }
 
 
-def test_the_outcome_of_a_cohort(spark: SparkSession) -> None:
-    # a seller for each case, called like it
-    told = [(name, *values) for name, (loans, _) in CASES.items() for values in loans]
-    drawn = spark.createDataFrame([(f"l{n}", *values) for n, values in enumerate(told)], LOANS)
-    labels = spark.createDataFrame([(name, AS_OF) for name in CASES], "seller_id string, as_of date")
+# one at a time: no outcome is known before its cohort is
+@pytest.mark.parametrize("name", CASES)
+def test_the_outcome_of_a_cohort(spark: SparkSession, name: str) -> None:
+    loans, wanted = CASES[name]
+    drawn = spark.createDataFrame([(f"l{n}", "s1", *values) for n, values in enumerate(loans)], LOANS)
+    labels = spark.createDataFrame([("s1", AS_OF)], "seller_id string, as_of date")
     rows = cohort_outcomes(drawn, labels, load_definition("standard"), ENDED).collect()
-    found = {r["seller_id"]: (r["outcome"], r["loans"], r["worst_days_past_due"], r["known_on"]) for r in rows}
-    assert found == {name: wanted for name, (_, wanted) in CASES.items()} and len(rows) == len(CASES)
-    went_bad = {name for name, (_, wanted) in CASES.items() if wanted[0] == "bad"}
-    assert {r["seller_id"]: r["bad_on"] for r in rows if r["bad_on"]} == dict.fromkeys(went_bad, WENT_BAD)
-    assert {r["approval_probability"] for r in rows} == {None}
-    assert all(r["exposure_at_default_fen"] == (500_000 if r["seller_id"] in went_bad else None) for r in rows)
+    assert [(r["outcome"], r["loans"], r["worst_days_past_due"], r["known_on"]) for r in rows] == [wanted]
+    assert [r["bad_on"] for r in rows] == [WENT_BAD if wanted[0] == "bad" else None]
+    assert [r["approval_probability"] for r in rows] == [None]
+    assert [r["exposure_at_default_fen"] for r in rows] == [500_000 if wanted[0] == "bad" else None]
 
 
 def test_no_outcome_is_known_before_its_cohort_is(spark: SparkSession) -> None:
