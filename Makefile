@@ -111,8 +111,8 @@ unit: setup-tests ## the tests alone
 test-full: setup-tests ## the tests that take minutes: the chain, real invoices, 2,500 histories, broken engines, days one by one, kills
 	@$(PYTEST) -m full $(ARGS)
 
-coverage: setup-tests ## which lines the quick tests touch
-	@$(PYTEST) $(QUICK) $(COVERAGE) $(ARGS)
+coverage: override ARGS += $(COVERAGE)
+coverage: unit ## which lines the quick tests touch
 
 lint: setup-tests ## ruff: rules and format
 	@$(ENV) ruff check $(CODE) && ruff format --check $(CODE)

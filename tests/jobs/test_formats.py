@@ -384,8 +384,8 @@ def test_a_cut_or_flipped_archive_is_refused_by_name_and_the_others_are_read(lak
     }
 
 
-def flipped_at_a_byte(folder: Path) -> dict[str, list[str]]:
-    """Write orders.parquet with a page that is not what its checksum says; gives the columns that were written."""
+def written_with_checksums(folder: Path) -> dict[str, list[str]]:
+    """Write orders.parquet, 2,000 records of these columns."""
     columns = {name: [str(order("e")[name])] * 2000 for name in COLUMNS}
     columns["id"] = [f"event {number * 7919}" for number in range(2000)]
     pq.write_table(
@@ -395,22 +395,30 @@ def flipped_at_a_byte(folder: Path) -> dict[str, list[str]]:
         write_page_checksum=True,
         use_dictionary=False,
     )
-    whole = (folder / "orders.parquet").read_bytes()
-    flipped = bytearray(whole)
-    flipped[whole.index(b"event 7919")] ^= 1
-    (folder / "orders.parquet").write_bytes(flipped)
     return columns
 
 
+def flip_a_byte(file: Path) -> None:
+    whole = file.read_bytes()
+    flipped = bytearray(whole)
+    flipped[whole.index(b"event 7919")] ^= 1
+    file.write_bytes(flipped)
+
+
 def test_a_flipped_byte_in_parquet_is_told_by_the_files_name(lake: Lake, folder: Path) -> None:
-    flipped_at_a_byte(folder)
+    written_with_checksums(folder)
+    rows, _ = raw(lake, ledger("*.parquet"), folder)
+    assert len(rows) == 2000
+
+    flip_a_byte(folder / "orders.parquet")
     with pytest.raises(DamagedFile, match=r"orders\.parquet: could not be read to its end"):
         check(lake, ledger("*.parquet"), str(folder), 5_000, TODAY)
 
 
 @pytest.mark.full  # half a minute: what can be read is found out file by file
 def test_a_sound_file_beside_damaged_ones_goes_in_and_the_counts_add_up(lake: Lake, folder: Path) -> None:
-    columns = flipped_at_a_byte(folder)
+    columns = written_with_checksums(folder)
+    flip_a_byte(folder / "orders.parquet")
     shutil.copy(folder / "orders.parquet", folder / "too.parquet")
     columns["id"] = [f"other {number}" for number in range(2000)]
     pq.write_table(pa.table(columns), folder / "sound.parquet")

@@ -377,7 +377,7 @@ def test_a_mapping_that_reads_what_is_known_otherwise_is_told_and_takes_nothing_
     assert [run.run_id for run in lake.runs()] == before and lake.read(QUARANTINE).count() == 0
 
 
-@pytest.mark.full  # two intakes
+@pytest.mark.full  # three intakes
 def test_the_days_of_a_lake_are_those_of_one_zone(lake: Lake, tmp_path: Path) -> None:
     write_orders(tmp_path / "in" / "2025-03-08" / "orders.csv", [order("one")])
     taken_in(lake, tmp_path / "in")
@@ -386,6 +386,7 @@ def test_the_days_of_a_lake_are_those_of_one_zone(lake: Lake, tmp_path: Path) ->
     elsewhere = Lake(lake.spark, lake.settings.model_copy(update={"calendar": calendar}))
     with pytest.raises(UserError, match="days are those of Asia/Shanghai, and calendar.time_zone says Europe/Berlin"):
         taken_in(elsewhere, tmp_path / "in")
+    assert taken_in(lake, tmp_path / "in")["accepted"] == 1
 
 
 @pytest.mark.full  # half a minute
@@ -402,7 +403,7 @@ def test_a_correction_needs_no_day_of_its_own(lake: Lake, tmp_path: Path) -> Non
     assert sorted(map(tuple, rows.collect())) == [("c1", -1, 700, "2025-03-09"), ("wrong", 1, 700, "2025-03-09")]
 
 
-@pytest.mark.full  # two intakes
+@pytest.mark.full  # ten seconds and more
 def test_a_correction_arrives_with_its_load_and_never_before_its_original(lake: Lake, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     late = validate(Source, parse_yaml(SHOP.replace("event_day + 0", "event_day + 3"), "shop.yml")[0], {}, "shop.yml")

@@ -258,31 +258,34 @@ def test_what_a_source_tells_later_stays_unknown_of_the_days_before(spark: Spark
     assert sorted(map(tuple, found)) == [("s1", days[0], None, 30), ("s1", days[1], 700, 30)]
 
 
-# a feature of busy, with payments known from 150 days ago on and orders from 110 days ago on
-CONNECTED_LATER: dict[str, Value] = {
-    "inflow_growth_90d": None,
-    "smallest_free_cash_block": None,
-    "negative_cash_block_share": 1 / 4,
-    "free_cash_median_block": 0,
-    **dict.fromkeys(("gmv_growth_90d", "orders_growth_90d", "gmv_growth_on_year_90d", "gmv_growth_365d")),
-    **dict.fromkeys(("sales_slope_12_blocks", "smallest_sales_block", "sales_variation_12_blocks")),
-    **dict.fromkeys(("sales_variation_26_weeks", "drawdown_180d", "longest_gap_180d", "season_index_next_90d")),
-    "sales_pace_30d": 2000 / (4100 / 3) - 1,
-    "second_smallest_sales_block": 1700,
-    "lapsed_buyer_share_180d": None,
+# a feature of busy: with payments known from 150 days ago on; with orders known from 110 days ago on
+CONNECTED_LATER: dict[str, dict[str, Value]] = {
+    "payments": {
+        "inflow_growth_90d": None,
+        "smallest_free_cash_block": None,
+        "negative_cash_block_share": 1 / 4,
+        "free_cash_median_block": 0,
+    },
+    "orders": {
+        **dict.fromkeys(("gmv_growth_90d", "orders_growth_90d", "gmv_growth_on_year_90d", "gmv_growth_365d")),
+        **dict.fromkeys(("sales_slope_12_blocks", "smallest_sales_block", "sales_variation_12_blocks")),
+        **dict.fromkeys(("sales_variation_26_weeks", "drawdown_180d", "longest_gap_180d", "season_index_next_90d")),
+        "sales_pace_30d": 2000 / (4100 / 3) - 1,
+        "second_smallest_sales_block": 1700,
+        "lapsed_buyer_share_180d": None,
+    },
 }
 
 
-def test_of_the_time_before_a_feed_was_connected_nothing_is_known(spark: SparkSession) -> None:
+@pytest.mark.parametrize("feed", ["payments", pytest.param("orders", marks=pytest.mark.full)])
+def test_of_the_time_before_a_feed_was_connected_nothing_is_known(spark: SparkSession, feed: str) -> None:
     events = tiny.bronze(spark)
-    known = {
-        feed: getattr(events, feed).filter(F.col("event_day") >= F.date_sub(F.lit(tiny.AS_OF), days))
-        for feed, days in (("payments", 150), ("orders", 110))
-    }
+    days = {"payments": 150, "orders": 110}[feed]
+    known = getattr(events, feed).filter(F.col("event_day") >= F.date_sub(F.lit(tiny.AS_OF), days))
     labels, kinds = tiny.labels(spark), dict.fromkeys(load_source("marketplace").kinds_told())
-    silver = tiny.silver(replace(events, **known))
+    silver = tiny.silver(replace(events, **{feed: known}))
     busy = features_by_sweep(silver, labels, Chosen(labels), kinds).filter("seller_id = 'busy'").collect()[0]
-    assert {name: busy[name] for name in CONNECTED_LATER} == CONNECTED_LATER
+    assert {name: busy[name] for name in CONNECTED_LATER[feed]} == CONNECTED_LATER[feed]
     assert busy["complete_blocks"] == 12
 
 
